@@ -1,0 +1,1 @@
+"""One script a claim; each writes JSON with parameters, versions, machine and figures."""

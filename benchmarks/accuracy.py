@@ -1,0 +1,42 @@
+"""Mean average precision on the development photos: votes alone, and verified.
+
+The vocabulary is the shipped one, trained on other photos (data/README.md).
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import handcraft
+from benchmarks.report import data_folder, report
+from handcraft.options import QueryOptions
+
+SETS = {
+    "kth": ("kth/database", "kth/queries", "kth/ground_truth.json"),
+    "oxford1k gt": ("oxford1k/jpg", "oxford1k/jpg", "oxford1k/gt"),
+    "oxford1k gt_whole": ("oxford1k/jpg", "oxford1k/jpg", "oxford1k/gt_whole"),
+}
+
+
+def main() -> None:
+    data = data_folder()
+    figures: dict[str, object] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, (database, queries, truth) in SETS.items():
+            store = handcraft.open(Path(folder) / database.split("/")[0])
+            if not store.exists:
+                store.add(data / database)
+            for verify in (False, True):
+                measured = store.evaluate(data / queries, data / truth, options=QueryOptions(verify=verify))
+                figures[f"{name}, {'verified' if verify else 'votes'}"] = {
+                    "mAP": round(measured.mean_average_precision, 4),
+                    "precision@5": round(measured.mean_precision(5), 4),
+                    "ms a query": round(measured.milliseconds, 1),
+                    "queries": len(measured.queries),
+                }
+    report("accuracy", {"query options": repr(QueryOptions())}, figures)
+
+
+if __name__ == "__main__":
+    main()

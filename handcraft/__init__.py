@@ -1,0 +1,50 @@
+"""handcraft finds the same building, painting or product in a collection of photographs."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from handcraft.engine import Store as Store
+    from handcraft.engine import open as open
+    from handcraft.errors import HandcraftError as HandcraftError
+    from handcraft.options import FeatureOptions as FeatureOptions
+    from handcraft.options import IndexOptions as IndexOptions
+    from handcraft.options import QueryOptions as QueryOptions
+    from handcraft.options import VerificationOptions as VerificationOptions
+    from handcraft.options import VocabularyOptions as VocabularyOptions
+    from handcraft.types import Features as Features
+    from handcraft.types import Hit as Hit
+    from handcraft.types import Match as Match
+    from handcraft.types import RegionOfInterest as RegionOfInterest
+
+__version__ = "0.1.0"
+
+# Where each public name lives; imported on first use, so that `handcraft --help` stays quick.
+_HOMES = {
+    "Store": "engine",
+    "open": "engine",
+    "HandcraftError": "errors",
+    "FeatureOptions": "options",
+    "IndexOptions": "options",
+    "QueryOptions": "options",
+    "VerificationOptions": "options",
+    "VocabularyOptions": "options",
+    "Features": "types",
+    "Hit": "types",
+    "Match": "types",
+    "RegionOfInterest": "types",
+}
+
+__all__ = [*_HOMES, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'handcraft' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"handcraft.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,148 @@
+"""What the commands share: options, progress, notices and numbers for people."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from handcraft.errors import PhotoError
+from handcraft.options import FeatureOptions
+
+if TYPE_CHECKING:
+    from handcraft.engine.reporting import Progress
+
+STORE_FOLDER = ".handcraft"
+STORE_VARIABLE = "HANDCRAFT_STORE"
+EXIT_UNREADABLE = 3
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+store_option = click.option(
+    "--store",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar=STORE_VARIABLE,
+    help=f"Folder of the store.  [default: {STORE_FOLDER} here or in the nearest folder above]",
+)
+threads_option = click.option(
+    "--threads", type=click.IntRange(min=0), default=0, help="Photos handled at once; 0: one per processor."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+
+
+def feature_options(command: Command) -> Command:
+    """The options that say how photos are described."""
+    defaults = FeatureOptions()
+    for option in (
+        click.option("--upright", is_flag=True, default=None, help="Describe photos as held upright."),
+        click.option(
+            "--max-features",
+            type=click.IntRange(min=1),
+            help=f"Strongest features kept of each photo.  [default: {defaults.max_features}]",
+        ),
+        click.option(
+            "--max-size",
+            type=click.IntRange(min=16),
+            help=f"Long side in pixels that photos are reduced to.  [default: {defaults.max_size}]",
+        ),
+        click.option("--detector", help=f"Detector of local features.  [default: {defaults.detector}]"),
+    ):
+        command = option(command)
+    return command
+
+
+def chosen_features(**asked: Any) -> FeatureOptions | None:
+    """The feature options that the user named, the rest by default; None where none was named."""
+    named = {name: value for name, value in asked.items() if value is not None}
+    return FeatureOptions(**named) if named else None
+
+
+def find_store(store: Path | None) -> Path:
+    """The store that a command means: the one named, else the nearest above, else one here."""
+    if store is not None:
+        return store
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / STORE_FOLDER / "manifest.json").exists():
+            return folder / STORE_FOLDER
+    return here / STORE_FOLDER
+
+
+@contextmanager
+def reporting() -> Iterator[Progress]:
+    """A progress bar on a terminal, silence in a pipe; and a notice when kernels are compiled."""
+    from handcraft.compilation import notify_compilation
+    from handcraft.engine.reporting import silent
+
+    def notice() -> None:
+        click.echo("Compiling for this machine: the first run takes some seconds longer.", err=True)
+
+    with notify_compilation(notice):
+        if not sys.stderr.isatty():
+            yield silent
+            return
+        with _bars() as show:
+            yield show
+
+
+@contextmanager
+def _bars() -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TaskID,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    tasks: dict[str, TaskID] = {}
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+
+        def show(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)
+            bars.update(tasks[stage], completed=done, total=total)
+
+        yield show
+
+
+def print_json(value: object) -> None:
+    """Print JSON; names that are no text keep their bytes as lone surrogates."""
+    click.echo(json.dumps(value, indent=2))
+
+
+def report_unreadable(errors: Sequence[PhotoError]) -> None:
+    """List the photos that could not be read."""
+    if errors:
+        click.echo(f"{count(len(errors), 'photo')} could not be read:", err=True)
+    for error in errors:
+        click.echo(f"  {error}", err=True)
+
+
+def count(number: int, noun: str) -> str:
+    """A number and its noun: 1 photo, 2,000 photos."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def size(number: float) -> str:
+    """Bytes for a person: 1.4 MB."""
+    for unit in ("bytes", "KB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}" if unit == "bytes" else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
+
+
+def shown(path: Path) -> str:
+    """A path as short as it can be said from here."""
+    relative = os.path.relpath(path)
+    return relative if len(relative) < len(str(path)) else str(path)

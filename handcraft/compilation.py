@@ -1,0 +1,46 @@
+"""How every hot loop of handcraft is compiled, and how a caller learns that it is.
+
+Besides the ``_kernels.py`` files of the stages, which decorate their loops with :func:`kernel`,
+this is the only module that imports numba.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numba
+from numba.core import event
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compile a plain loop on first use, keep it on disk, and release the GIL while it runs."""
+    return numba.njit(nogil=True, cache=True)(function)
+
+
+class _FirstCompilation(event.Listener):
+    """Calls back once, at the first kernel that numba's disk cache did not have."""
+
+    def __init__(self, notify: Callable[[], None]) -> None:
+        self._notify = notify
+        self._notified = False
+
+    def on_start(self, event: event.Event) -> None:
+        if not self._notified:
+            self._notified = True
+            self._notify()
+
+    def on_end(self, event: event.Event) -> None:
+        pass
+
+
+@contextmanager
+def notify_compilation(notify: Callable[[], None]) -> Iterator[None]:
+    """Call `notify` once if a kernel has to be compiled inside the ``with`` block."""
+    listener = _FirstCompilation(notify)
+    event.register("numba:compile", listener)  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        event.unregister("numba:compile", listener)  # type: ignore[no-untyped-call]

@@ -1,0 +1,9 @@
+"""The engine composes the stages; nothing else knows their order.
+
+snapshot: opening a store. indexing, vocabularies: what writes to one. searching: what asks it.
+checking: what proves it whole. store: the facade that Python users and the command line call.
+"""
+
+from handcraft.engine.store import Store, open
+
+__all__ = ["Store", "open"]

@@ -1,0 +1,305 @@
+"""Adding photos to a store, removing them, and merging its segments."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handcraft.engine.reporting import Progress, silent
+from handcraft.engine.snapshot import Snapshot, open_snapshot, segment_file
+from handcraft.engine.writing import (
+    add_segment,
+    create,
+    require_same_features,
+    segment_attributes,
+    stored_options,
+    sweep,
+    with_removed,
+    writer,
+)
+from handcraft.errors import PhotoError, StoreError
+from handcraft.features.discovery import find_photos
+from handcraft.features.extraction import available_threads, extract_photos
+from handcraft.features.files import copy_features, read_features
+from handcraft.features.images import SUFFIXES, read_bytes
+from handcraft.index.segment import MAX_PHOTOS, build_segment, merge_segments, write_segment
+from handcraft.options import FeatureOptions, IndexOptions
+from handcraft.storage.manifest import (
+    MANIFEST_FILE,
+    SEGMENTS_FOLDER,
+    FileEntry,
+    Manifest,
+    SegmentEntry,
+    read_manifest,
+    write_manifest,
+)
+from handcraft.types import Features, Photo
+from handcraft.vocabulary.assignment import assign
+from handcraft.vocabulary.files import read_vocabulary, shipped_vocabulary
+from handcraft.vocabulary.tree import VocabularyTree
+
+
+@dataclass(frozen=True)
+class AddReport:
+    """What `add` did. added, updated, unchanged: photos. unreadable: one error each."""
+
+    added: int
+    updated: int
+    unchanged: int
+    unreadable: tuple[PhotoError, ...]
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Photos described and not yet committed."""
+
+    photos: list[Photo]
+    features: list[Features]
+
+
+def add_photos(
+    store: Path,
+    paths: Sequence[Path],
+    *,
+    features: FeatureOptions | None = None,
+    index: IndexOptions | None = None,
+    vocabulary: Path | None = None,
+    threads: int = 0,
+    progress: Progress = silent,
+) -> AddReport:
+    """Index the photos at these paths: new ones, and those whose content changed.
+
+    features, vocabulary: for a new store; an existing one must have been made with the same.
+    Every `index.photos_per_commit` photos are committed, so that an interrupted run goes on there.
+    Raises HandcraftError where nothing can be done at all.
+    """
+    index = index or IndexOptions()
+    found = find_photos(paths)
+    if not found.photos:
+        raise found.errors[0] if found.errors else no_photos(paths)
+    with writer(store, "index"):
+        if not (store / MANIFEST_FILE).exists():
+            create(store, features or FeatureOptions(), read_vocabulary(vocabulary or shipped_vocabulary()))
+        elif vocabulary is not None:
+            raise StoreError(
+                f"The store {store} has its vocabulary already; `handcraft build-vocab` replaces it."
+            )
+        snapshot = open_snapshot(store)
+        if features is not None:
+            require_same_features(store, snapshot.manifest, features)
+        return _add(snapshot, found.photos, list(found.errors), index, threads, progress)
+
+
+def no_photos(paths: Sequence[Path]) -> PhotoError:
+    """The error for paths that hold nothing to read."""
+    places = ", ".join(str(path) for path in paths)
+    return PhotoError(f"There are no photos in {places}; handcraft reads {', '.join(sorted(SUFFIXES))}.")
+
+
+def _add(
+    snapshot: Snapshot,
+    paths: Sequence[Path],
+    unreadable: list[PhotoError],
+    options: IndexOptions,
+    threads: int,
+    progress: Progress,
+) -> AddReport:
+    names = {path: photo_name(path, snapshot.root) for path in paths}
+    ids = snapshot.collection.ids
+    known = {name: snapshot.photo(ids[name]) for name in names.values() if name in ids}
+    pending = [path for path in paths if _is_new_or_changed(path, known.get(names[path]))]
+    manifest = snapshot.manifest
+    added = updated = 0
+    batch = _Batch([], [])
+    extractions = extract_photos(((path, names[path]) for path in pending), stored_options(manifest), threads)
+    progress("indexing", 0, len(pending))
+    for done, extraction in enumerate(extractions, 1):
+        if extraction.error is not None:
+            unreadable.append(extraction.error)
+        if extraction.photo is not None and extraction.features is not None:
+            batch.photos.append(extraction.photo)
+            batch.features.append(extraction.features)
+        full = len(batch.photos) >= min(options.photos_per_commit, MAX_PHOTOS)
+        if batch.photos and (full or done == len(pending)):
+            replaced = [ids[photo.name] for photo in batch.photos if photo.name in known]
+            manifest = _commit(snapshot, manifest, batch, replaced, options, threads)
+            updated += len(replaced)
+            added += len(batch.photos) - len(replaced)
+            batch = _Batch([], [])
+        progress("indexing", done, len(pending))
+    unchanged = len(paths) - len(pending)
+    return AddReport(added, updated, unchanged, tuple(unreadable))
+
+
+def photo_name(path: Path, root: Path) -> str:
+    """A photo's name in the store: relative to the collection's root, with forward slashes."""
+    return Path(os.path.relpath(path, root)).as_posix()
+
+
+def _is_new_or_changed(path: Path, known: Photo | None) -> bool:
+    if known is None:
+        return True
+    try:
+        status = path.stat()
+    except OSError:
+        return True  # extraction says what is wrong with it
+    if status.st_size != known.file_size:
+        return True
+    if status.st_mtime_ns == known.modified_ns:
+        return False
+    try:
+        _, data = read_bytes(path)
+    except PhotoError:
+        return True
+    return hashlib.blake2b(data, digest_size=16).digest() != known.content_hash
+
+
+def _commit(
+    snapshot: Snapshot,
+    manifest: Manifest,
+    batch: _Batch,
+    replaced: Sequence[int],
+    options: IndexOptions,
+    threads: int,
+) -> Manifest:
+    """Write a segment of the batch, and the manifest that adds it and removes what it replaces."""
+    words = assign_all(batch.features, snapshot.vocabulary, threads)
+    segment = build_segment(batch.photos, batch.features, words, snapshot.vocabulary.words)
+    kept = batch.features if options.keep_features else None
+    entry = add_segment(snapshot.store, manifest, segment, kept)
+    segments = with_removed(manifest.segments, [_place(snapshot, image_id) for image_id in replaced])
+    manifest = manifest.next(segments=(*segments, entry), next_segment=manifest.next_segment + 1)
+    write_manifest(snapshot.store, manifest)
+    return manifest
+
+
+def assign_all(
+    features: Sequence[Features], vocabulary: VocabularyTree, threads: int
+) -> list[NDArray[np.int32]]:
+    """The nearest word of every feature of every photo, photos in parallel."""
+    with ThreadPoolExecutor(threads or available_threads()) as pool:
+        assignments = pool.map(lambda photo: assign(photo.descriptors, vocabulary), features)
+        return [assignment.words[:, 0] for assignment in assignments]
+
+
+def _place(snapshot: Snapshot, image_id: int) -> tuple[int, int]:
+    """The place of an image id's segment in the manifest, and its local id."""
+    starts = snapshot.collection.starts
+    place = int(np.searchsorted(starts, image_id, side="right")) - 1
+    return place, image_id - int(starts[place])
+
+
+def remove_photos(store: Path, paths: Sequence[Path], *, missing: bool = False) -> int:
+    """Remove photos and all those below folders; return how many.
+
+    paths: of photos or folders, as they are or were on disk. missing: also those whose file is gone.
+    A path of which the store holds nothing is an error, and then nothing is removed.
+    """
+    read_manifest(store)  # a missing store is said before a lock is made in it
+    with writer(store, "remove"):
+        snapshot = open_snapshot(store)
+        ids = snapshot.collection.ids
+        chosen: set[int] = set()
+        for path in paths:
+            name = photo_name(Path(os.path.abspath(path)), snapshot.root)
+            prefix = "" if name == "." else f"{name}/"
+            matching = {ids[n] for n in ids if n == name or n.startswith(prefix)}
+            if not matching:
+                raise StoreError(
+                    f"The store {store} holds no photo {path}; `handcraft info --photos` lists them."
+                )
+            chosen |= matching
+        if missing:
+            chosen |= {image_id for name, image_id in ids.items() if not (snapshot.root / name).exists()}
+        if chosen:
+            places = [_place(snapshot, image_id) for image_id in sorted(chosen)]
+            segments = with_removed(snapshot.manifest.segments, places)
+            write_manifest(store, snapshot.manifest.next(segments=segments))
+        return len(chosen)
+
+
+@dataclass(frozen=True)
+class OptimizeReport:
+    """What `optimize` did: segments and bytes before and after, and removed photos dropped."""
+
+    segments_before: int
+    segments_after: int
+    bytes_before: int
+    bytes_after: int
+    dropped: int
+
+
+def optimize(store: Path, *, progress: Progress = silent) -> OptimizeReport:
+    """Merge segments into as few as they fit, and drop removed photos for good.
+
+    Photos keep their order and so their ranking. Each merge is a commit of its own.
+    """
+    read_manifest(store)
+    with writer(store, "optimize"):
+        snapshot = open_snapshot(store)
+        before = manifest = snapshot.manifest
+        groups = _groups(before.segments)
+        merged: list[SegmentEntry] = []
+        for done, group in enumerate(groups):
+            progress("merging", done, len(groups))
+            rest = [entry for later in groups[done + 1 :] for entry in later]
+            if len(group) == 1 and not group[0].removed:
+                merged.append(group[0])
+                continue
+            entry = _merge(snapshot, manifest, group)
+            merged.extend([entry] if entry.photos else [])
+            manifest = manifest.next(
+                segments=(*merged, *rest), next_segment=max(manifest.next_segment, entry.number + 1)
+            )
+            write_manifest(store, manifest)
+        progress("merging", len(groups), len(groups))
+        sweep(store, manifest)
+        return OptimizeReport(
+            segments_before=len(before.segments),
+            segments_after=len(manifest.segments),
+            bytes_before=sum(entry.size for entry in before.files),
+            bytes_after=sum(entry.size for entry in manifest.files),
+            dropped=sum(len(entry.removed) for entry in before.segments),
+        )
+
+
+def _groups(entries: Sequence[SegmentEntry]) -> list[list[SegmentEntry]]:
+    """Neighbours that fit one segment; those with kept features apart from those without."""
+    groups: list[list[SegmentEntry]] = []
+    for _, alike in groupby(entries, key=lambda entry: entry.features is None):
+        photos = MAX_PHOTOS + 1  # of the last group; none of this kind is open yet
+        for entry in alike:
+            live = entry.photos - len(entry.removed)
+            if photos + live > MAX_PHOTOS:
+                groups.append([])
+                photos = 0
+            groups[-1].append(entry)
+            photos += live
+    return groups
+
+
+def _merge(snapshot: Snapshot, manifest: Manifest, group: Sequence[SegmentEntry]) -> SegmentEntry:
+    """Write one segment of the live photos of several."""
+    store, number = snapshot.store, manifest.next_segment
+    places = [snapshot.manifest.segments.index(entry) for entry in group]
+    live = [snapshot.collection.live[place] for place in places]
+    segment = merge_segments(
+        [snapshot.collection.segments[place] for place in places], live, snapshot.vocabulary.words
+    )
+    path = store / SEGMENTS_FOLDER / f"{number:06d}.index.h5"
+    write_segment(path, segment, segment_attributes(manifest))
+    features_entry = None
+    if group[0].features is not None:
+        sources = [read_features(segment_file(store, entry.features)) for entry in group if entry.features]
+        features_path = store / SEGMENTS_FOLDER / f"{number:06d}.features.h5"
+        copy_features(features_path, sources, live, manifest.fingerprint)
+        features_entry = FileEntry.of(store, features_path)
+    return SegmentEntry(number, len(segment), FileEntry.of(store, path), features_entry)

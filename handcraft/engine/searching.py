@@ -1,0 +1,170 @@
+"""Asking a store: features → words → shortlist → verified hits."""
+
+from __future__ import annotations
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from handcraft.engine.snapshot import Snapshot
+from handcraft.engine.writing import stored_options
+from handcraft.errors import PhotoError, StoreError
+from handcraft.features.extraction import available_threads, extract_photo, opencv_threads
+from handcraft.index.bow import query_vector
+from handcraft.options import QueryOptions
+from handcraft.search.scoring import Shortlist, shortlist
+from handcraft.types import Features, Hit, Match, Photo, RegionOfInterest
+from handcraft.verification.correspondences import PhotoSide, QuerySide, query_side
+from handcraft.verification.spatial import verify
+from handcraft.vocabulary.assignment import assign
+
+
+@dataclass(frozen=True)
+class QueryResult:
+    """A ranking and how it came about.
+
+    hits: best first. features: of the query, inside its region. photos: live in the store.
+    verified: photos that geometry was tried on. seconds: by stage, and "total".
+    width, height: of the query photo, pixels.
+    """
+
+    hits: tuple[Hit, ...]
+    features: int
+    photos: int
+    verified: int
+    seconds: dict[str, float]
+    width: int
+    height: int
+
+
+def query_photo(
+    snapshot: Snapshot,
+    path: Path,
+    options: QueryOptions,
+    roi: RegionOfInterest | None = None,
+    threads: int = 0,
+) -> QueryResult:
+    """Search the photos that show what the query, or its region, shows; raises HandcraftError."""
+    if not len(snapshot.collection):
+        raise StoreError(f"The store {snapshot.store} holds no photos; add some with `handcraft index`.")
+    threads = threads or available_threads()
+    clock = _Clock()
+    photo, features = _extract(snapshot, path, roi)
+    clock.lap("features")
+    nearest = max(options.assignments, options.verification.words if options.verify else 1)
+    assignment = assign(features.descriptors, snapshot.vocabulary, nearest)
+    clock.lap("words")
+    votes = options.assignments
+    vector = query_vector(
+        assignment.words[:, :votes],
+        assignment.distances[:, :votes],
+        snapshot.collection.idf,
+        options.assignment_variance,
+    )
+    depth = max(options.top, options.verification.depth if options.verify else 0)
+    candidates = shortlist(vector, snapshot.collection, depth, threads)
+    clock.lap("votes")
+    matches: dict[int, Match] = {}
+    if options.verify:
+        query = query_side(features, assignment.words[:, : options.verification.words])
+        matches = _verify(snapshot, query, candidates, options, roi, threads)
+        clock.lap("verification")
+    return QueryResult(
+        hits=_rank(snapshot, candidates, matches, options.top),
+        features=len(features),
+        photos=len(snapshot.collection),
+        verified=min(len(candidates.ids), options.verification.depth) if options.verify else 0,
+        seconds=clock.seconds(),
+        width=photo.width,
+        height=photo.height,
+    )
+
+
+def _extract(snapshot: Snapshot, path: Path, roi: RegionOfInterest | None) -> tuple[Photo, Features]:
+    with opencv_threads(available_threads()):
+        photo, features = extract_photo(path, stored_options(snapshot.manifest))
+    if roi is not None:
+        check_region(roi, photo.width, photo.height)
+        features = features.inside(roi)
+    if not len(features):
+        where = "the region" if roi is not None else "it"
+        raise PhotoError(
+            f"No features were found in {path}: {where} shows too little texture to search with."
+        )
+    return photo, features
+
+
+def check_region(roi: RegionOfInterest, width: int, height: int) -> None:
+    """Raise PhotoError unless the box has an area and meets a photo of this size, in pixels."""
+    if not (roi.x1 < roi.x2 and roi.y1 < roi.y2):
+        raise PhotoError(
+            f"The region {roi.x1:g},{roi.y1:g},{roi.x2:g},{roi.y2:g} is empty: "
+            "it must be x1,y1,x2,y2 with x1 < x2 and y1 < y2."
+        )
+    if roi.x1 >= width or roi.y1 >= height or roi.x2 <= 0 or roi.y2 <= 0:
+        raise PhotoError(
+            f"The region {roi.x1:g},{roi.y1:g},{roi.x2:g},{roi.y2:g} lies outside the photo, "
+            f"which has {width} x {height} pixels."
+        )
+
+
+def _verify(
+    snapshot: Snapshot,
+    query: QuerySide,
+    candidates: Shortlist,
+    options: QueryOptions,
+    roi: RegionOfInterest | None,
+    threads: int,
+) -> dict[int, Match]:
+    """The matches of the shortlist's head by image id, candidates in parallel."""
+    collection = snapshot.collection
+
+    def match(image_id: int) -> Match | None:
+        segment, local_id = collection.locate(image_id)
+        width, height = (int(side) for side in segment.photos.sizes[local_id])
+        geometry = segment.geometry
+        photo = PhotoSide(
+            geometry.words_of(local_id), geometry.frames_of(local_id, max(width, height)), width, height
+        )
+        return verify(query, photo, collection.idf, options.verification, roi)
+
+    head = [int(image_id) for image_id in candidates.ids[: options.verification.depth]]
+    with ThreadPoolExecutor(threads) as pool:
+        found = pool.map(match, head)
+        return {image_id: one for image_id, one in zip(head, found, strict=True) if one is not None}
+
+
+def _rank(snapshot: Snapshot, candidates: Shortlist, matches: dict[int, Match], top: int) -> tuple[Hit, ...]:
+    """Verified photos first, by the idf of their inliers; the rest in the order of the votes."""
+    ranked = [(int(i), float(score)) for i, score in zip(candidates.ids, candidates.scores, strict=True)]
+    verified = [entry for entry in ranked if entry[0] in matches]
+    verified.sort(key=lambda entry: (-matches[entry[0]].weight, -entry[1], entry[0]))
+    rest = [entry for entry in ranked if entry[0] not in matches]
+    hits = []
+    for rank, (image_id, score) in enumerate((verified + rest)[:top], 1):
+        segment, local_id = snapshot.collection.locate(image_id)
+        name = segment.photos.names[local_id]
+        width, height = (int(side) for side in segment.photos.sizes[local_id])
+        path = Path(os.path.normpath(snapshot.root / name))
+        hits.append(Hit(rank, name, path, image_id, width, height, score, matches.get(image_id)))
+    return tuple(hits)
+
+
+class _Clock:
+    """Seconds by stage."""
+
+    def __init__(self) -> None:
+        self._start = self._last = time.perf_counter()
+        self._laps: dict[str, float] = {}
+
+    def lap(self, stage: str) -> None:
+        """Charge the time since the last lap to this stage."""
+        now = time.perf_counter()
+        self._laps[stage] = now - self._last
+        self._last = now
+
+    def seconds(self) -> dict[str, float]:
+        """The laps, and the total."""
+        return {**self._laps, "total": self._last - self._start}

@@ -1,0 +1,81 @@
+"""One generation of a store, opened for reading."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from handcraft.errors import StoreError
+from handcraft.index.collection import Collection, make_collection
+from handcraft.index.segment import Segment, read_segment
+from handcraft.storage.manifest import FileEntry, Manifest, read_manifest
+from handcraft.types import Photo
+from handcraft.vocabulary.files import read_vocabulary
+from handcraft.vocabulary.tree import VocabularyTree
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a store held when it was opened; later commits of other processes do not change it."""
+
+    store: Path
+    manifest: Manifest
+    vocabulary: VocabularyTree
+    collection: Collection
+
+    @property
+    def root(self) -> Path:
+        """The folder that photo names are relative to."""
+        return collection_root(self.store, self.manifest)
+
+    def photo(self, image_id: int) -> Photo:
+        """What the store remembers of a photo."""
+        segment, local_id = self.collection.locate(image_id)
+        return segment.photos.photo(local_id)
+
+
+def open_snapshot(store: Path) -> Snapshot:
+    """Open the newest generation of a store; raises StoreError."""
+    manifest = read_manifest(store)
+    while True:
+        try:
+            return _open(store, manifest)
+        except StoreError:
+            # A writer may have merged the segments away between the manifest and its files.
+            newer = read_manifest(store)
+            if newer.generation == manifest.generation:
+                raise
+            manifest = newer
+
+
+def collection_root(store: Path, manifest: Manifest) -> Path:
+    """The folder that photo names are relative to, absolute."""
+    return Path(os.path.normpath(store / manifest.root))
+
+
+def segment_file(store: Path, entry: FileEntry) -> Path:
+    """The path of one of the store's files, of the size that the manifest says, or StoreError."""
+    path = store / entry.name
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise StoreError(f"{path} is missing; run `handcraft check`.") from error
+    if size != entry.size:
+        raise StoreError(f"{path} has {size} bytes instead of {entry.size}; run `handcraft check`.")
+    return path
+
+
+def read_segments(store: Path, manifest: Manifest) -> tuple[Segment, ...]:
+    """Map every segment of a manifest."""
+    return tuple(read_segment(segment_file(store, segment.index)) for segment in manifest.segments)
+
+
+def _open(store: Path, manifest: Manifest) -> Snapshot:
+    vocabulary = read_vocabulary(segment_file(store, manifest.vocabulary))
+    collection = make_collection(
+        read_segments(store, manifest),
+        [segment.removed for segment in manifest.segments],
+        vocabulary.words,
+    )
+    return Snapshot(store, manifest, vocabulary, collection)

@@ -1,0 +1,198 @@
+"""The facade: what Python users and the command line call."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from handcraft.engine import checking, evaluating, indexing, searching, vocabularies
+from handcraft.engine.checking import CheckReport, StoreInfo
+from handcraft.engine.indexing import AddReport, OptimizeReport
+from handcraft.engine.reporting import Progress, silent
+from handcraft.engine.searching import QueryResult
+from handcraft.engine.snapshot import Snapshot, open_snapshot
+from handcraft.engine.vocabularies import VocabularyReport
+from handcraft.evaluation.protocols import EvaluationReport
+from handcraft.options import FeatureOptions, IndexOptions, QueryOptions, VocabularyOptions
+from handcraft.storage.manifest import MANIFEST_FILE
+from handcraft.types import RegionOfInterest
+
+AnyPath = str | os.PathLike[str]
+Paths = AnyPath | Iterable[AnyPath]
+Box = RegionOfInterest | tuple[float, float, float, float]
+
+
+class Store:
+    """A collection of indexed photos in a folder.
+
+    Reading methods see the generation of the store that was newest when the first of them was
+    called, or when :meth:`refresh` was; this object's own writing methods refresh it.
+
+    Every method raises a :class:`~handcraft.errors.HandcraftError` whose text says what is wrong,
+    where, and how to mend it.
+    """
+
+    def __init__(
+        self, path: Path, features: FeatureOptions | None, vocabulary: Path | None, threads: int
+    ) -> None:
+        self.path = path
+        self._features = features
+        self._vocabulary = vocabulary
+        self._threads = threads
+        self._snapshot: Snapshot | None = None
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything was ever added."""
+        return (self.path / MANIFEST_FILE).exists()
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The opened generation; raises StoreError for a store that does not exist."""
+        if self._snapshot is None:
+            self._snapshot = open_snapshot(self.path)
+        return self._snapshot
+
+    def refresh(self) -> None:
+        """See what other processes have committed since the store was opened."""
+        self._snapshot = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the photos, relative to the collection's root, in the order of indexing."""
+        return tuple(self.snapshot.collection.ids)
+
+    def __len__(self) -> int:
+        return len(self.snapshot.collection) if self.exists else 0
+
+    def add(
+        self, paths: Paths, *, options: IndexOptions | None = None, progress: Progress = silent
+    ) -> AddReport:
+        """Index the photos at these paths, and below those that are folders.
+
+        New photos are added, changed ones (size, modification time, then content) are indexed
+        again, the others are left alone. Unreadable photos are in the report, not raised. The
+        first call makes the store.
+        """
+        report = indexing.add_photos(
+            self.path,
+            _path_list(paths),
+            features=self._features,
+            index=options,
+            vocabulary=None if self.exists else self._vocabulary,
+            threads=self._threads,
+            progress=progress,
+        )
+        self.refresh()
+        return report
+
+    def remove(self, paths: Paths = (), *, missing: bool = False) -> int:
+        """Remove photos, and all those below folders, from the collection; return how many.
+
+        paths: where they are or were on disk. missing: also all photos whose file is gone.
+        """
+        count = indexing.remove_photos(self.path, _path_list(paths), missing=missing)
+        self.refresh()
+        return count
+
+    def query(
+        self,
+        photo: AnyPath,
+        *,
+        roi: Box | None = None,
+        verify: bool | None = None,
+        top: int | None = None,
+        options: QueryOptions | None = None,
+    ) -> QueryResult:
+        """Rank the photos by how likely they show what this photo shows.
+
+        roi: a box (x1, y1, x2, y2) in pixels of the upright photo; only features whose centre lies
+        in it are searched with. verify, top: override those of `options`.
+        """
+        options = options or QueryOptions()
+        if verify is not None:
+            options = replace(options, verify=verify)
+        if top is not None:
+            options = replace(options, top=top)
+        region = RegionOfInterest(*roi) if isinstance(roi, tuple) else roi
+        return searching.query_photo(self.snapshot, Path(photo), options, region, self._threads)
+
+    def build_vocabulary(
+        self, paths: Paths, options: VocabularyOptions | None = None, *, progress: Progress = silent
+    ) -> VocabularyReport:
+        """Train a vocabulary on the photos at these paths and make it the store's own.
+
+        The photos of the store are given their new words from their kept features.
+        """
+        features = vocabularies.feature_options(self.path, self._features)
+        report = vocabularies.train_vocabulary(
+            _path_list(paths),
+            options or VocabularyOptions(),
+            features,
+            threads=self._threads,
+            progress=progress,
+        )
+        reindexed = vocabularies.give_vocabulary(self.path, report.tree, features, progress=progress)
+        self.refresh()
+        return replace(report, reindexed=reindexed)
+
+    def evaluate(
+        self,
+        queries: AnyPath,
+        ground_truth: AnyPath,
+        *,
+        options: QueryOptions | None = None,
+        progress: Progress = silent,
+    ) -> EvaluationReport:
+        """Run the queries of a ground truth and measure the rankings.
+
+        queries: the folder of the query photos. ground_truth: a folder of Oxford text files, or a
+        JSON file {query: [relevant photos]}.
+        """
+        return evaluating.evaluate_store(
+            self.snapshot,
+            Path(queries),
+            Path(ground_truth),
+            options or QueryOptions(),
+            self._threads,
+            progress,
+        )
+
+    def optimize(self, *, progress: Progress = silent) -> OptimizeReport:
+        """Merge segments into as few as they fit, and drop removed photos for good."""
+        report = indexing.optimize(self.path, progress=progress)
+        self.refresh()
+        return report
+
+    def check(self, *, progress: Progress = silent) -> CheckReport:
+        """Read every byte and prove the store whole, or say what is broken."""
+        return checking.check(self.path, progress=progress)
+
+    def info(self) -> StoreInfo:
+        """What the store holds."""
+        return checking.info(self.snapshot)
+
+
+def open(
+    store: AnyPath = ".handcraft",
+    *,
+    features: FeatureOptions | None = None,
+    vocabulary: AnyPath | None = None,
+    threads: int = 0,
+) -> Store:
+    """Open a store, or name the folder in which the first `add` will make one.
+
+    features: how photos are described; a store that exists must have been made in the same way.
+    vocabulary: a vocabulary file for a new store, the shipped one without it. threads: photos
+    handled at once, 0 takes one per processor.
+    """
+    path = Path(os.path.abspath(store))
+    return Store(path, features, Path(vocabulary) if vocabulary is not None else None, threads)
+
+
+def _path_list(paths: Paths) -> Sequence[Path]:
+    if isinstance(paths, (str, os.PathLike)):
+        return [Path(paths)]
+    return [Path(path) for path in paths]

@@ -1,0 +1,140 @@
+"""What every writer of a store does: take the lock, sweep what a killed writer left, commit."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from handcraft.errors import FingerprintError
+from handcraft.features.files import write_features
+from handcraft.features.registry import extractor
+from handcraft.index.segment import Segment, write_segment
+from handcraft.options import FeatureOptions
+from handcraft.storage.atomic import TEMPORARY_PREFIX, make_folder
+from handcraft.storage.locks import writer_lock
+from handcraft.storage.manifest import (
+    MANIFEST_FILE,
+    SEGMENTS_FOLDER,
+    FileEntry,
+    Manifest,
+    SegmentEntry,
+    read_manifest,
+    write_manifest,
+)
+from handcraft.types import Features, Fingerprint
+from handcraft.vocabulary.files import write_vocabulary
+from handcraft.vocabulary.tree import VocabularyTree
+
+
+@contextmanager
+def writer(store: Path, purpose: str) -> Iterator[None]:
+    """Be the only writer of a store; raises StoreError or StoreLockedError."""
+    make_folder(store / SEGMENTS_FOLDER)
+    with writer_lock(store, purpose):
+        if (store / MANIFEST_FILE).exists():
+            sweep(store, read_manifest(store))
+        yield
+
+
+def sweep(store: Path, manifest: Manifest) -> None:
+    """Remove the files that the manifest does not name: a killed writer's, or replaced ones."""
+    named = {store / entry.name for entry in manifest.files}
+    candidates = [
+        *store.glob("vocabulary-*.h5"),
+        *store.glob(f"{TEMPORARY_PREFIX}*"),
+        *(store / SEGMENTS_FOLDER).iterdir(),
+    ]
+    for path in candidates:
+        if path not in named:
+            path.unlink(missing_ok=True)
+
+
+def create(store: Path, features: FeatureOptions, tree: VocabularyTree) -> Manifest:
+    """Commit an empty store with its own copy of a vocabulary."""
+    fingerprint = extractor(features.detector).fingerprint(features)
+    require_same_space(fingerprint, tree)
+    manifest = Manifest(
+        root=os.path.relpath(store.parent, store),
+        fingerprint=fingerprint,
+        vocabulary=add_vocabulary(store, tree, generation=1),
+        generation=1,
+    )
+    write_manifest(store, manifest)
+    return manifest
+
+
+def require_same_space(fingerprint: Fingerprint, tree: VocabularyTree) -> None:
+    """Raise FingerprintError unless the vocabulary quantises such descriptors."""
+    if not fingerprint.same_space(tree.fingerprint):
+        raise FingerprintError(
+            f"The vocabulary is for {tree.fingerprint}, the photos give {fingerprint}; "
+            "train one for them with `handcraft build-vocab`."
+        )
+
+
+def require_same_features(store: Path, manifest: Manifest, features: FeatureOptions) -> None:
+    """Raise FingerprintError unless the options give what the store holds."""
+    asked = extractor(features.detector).fingerprint(features)
+    if asked != manifest.fingerprint:
+        raise FingerprintError(
+            f"The store {store} holds {manifest.fingerprint}, the options ask for {asked}; "
+            "leave the options out, or make another store with `handcraft index --store`."
+        )
+
+
+def stored_options(manifest: Manifest) -> FeatureOptions:
+    """The feature options that a store was made with."""
+    return FeatureOptions(**manifest.fingerprint.parameters)  # type: ignore[arg-type]
+
+
+def add_vocabulary(store: Path, tree: VocabularyTree, generation: int) -> FileEntry:
+    """Write a vocabulary into the store under a name of its own generation, so that a manifest never
+    points to another one's centroids, whenever the writer is killed."""
+    path = store / f"vocabulary-{generation:06d}.h5"
+    write_vocabulary(path, tree)
+    return FileEntry.of(store, path)
+
+
+def add_segment(
+    store: Path,
+    manifest: Manifest,
+    segment: Segment,
+    features: Sequence[Features] | None,
+) -> SegmentEntry:
+    """Write a segment's files; it is not part of the store before a manifest names it."""
+    number = manifest.next_segment
+    index_path = store / SEGMENTS_FOLDER / f"{number:06d}.index.h5"
+    write_segment(index_path, segment, segment_attributes(manifest))
+    features_entry = None
+    if features is not None:
+        features_path = store / SEGMENTS_FOLDER / f"{number:06d}.features.h5"
+        write_features(features_path, features, manifest.fingerprint)
+        features_entry = FileEntry.of(store, features_path)
+    return SegmentEntry(number, len(segment), FileEntry.of(store, index_path), features_entry)
+
+
+def segment_attributes(manifest: Manifest) -> dict[str, str]:
+    """What a segment file says about how it was made."""
+    return {
+        "fingerprint": str(manifest.fingerprint),
+        "vocabulary": manifest.vocabulary.sha256,
+        "method": manifest.method,
+    }
+
+
+def with_removed(
+    segments: Sequence[SegmentEntry], removed: Sequence[tuple[int, int]]
+) -> tuple[SegmentEntry, ...]:
+    """The entries with more photos removed, each given as place of its segment and local id."""
+    by_place: dict[int, set[int]] = {}
+    for place, local_id in removed:
+        by_place.setdefault(place, set()).add(local_id)
+    return tuple(
+        replace(entry, removed=tuple(sorted({*entry.removed, *by_place[place]})))
+        if place in by_place
+        else entry
+        for place, entry in enumerate(segments)
+    )

@@ -1,0 +1,1 @@
+"""Stage 6: rankings and ground truth become mean average precision."""

@@ -1,0 +1,213 @@
+"""Reading photographs: any of five formats to upright 8-bit pixels, and the facts in their EXIF."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import BmpImagePlugin, ImageOps, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+from PIL import Image as PillowImage
+
+from handcraft.errors import PhotoError
+from handcraft.types import Photo
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp"})
+MAX_PIXELS = 1 << 29  # a 23,000 x 23,000 photo; more would take gigabytes to decode
+
+# Opened by class and not by PIL.Image.open, whose limit on pixels is a global of the process.
+_READERS = (
+    (b"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
+    (b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
+    (b"II*\x00", TiffImagePlugin.TiffImageFile),
+    (b"MM\x00*", TiffImagePlugin.TiffImageFile),
+    (b"RIFF", WebPImagePlugin.WebPImageFile),
+    (b"BM", BmpImagePlugin.BmpImageFile),
+)
+
+_ORIENTATION = 0x0112
+_EXIF_FOLDER = 0x8769
+_GPS_FOLDER = 0x8825
+_DATE_TIME_ORIGINAL = 0x9003
+_SWAPS_SIDES = frozenset({5, 6, 7, 8})  # EXIF orientations that turn the photo by 90 degrees
+
+
+@dataclass(frozen=True)
+class DecodedPhoto:
+    """The pixels that features are extracted from, and what the store remembers of the photo.
+
+    grey: (h, w) uint8, upright, the long side at most what was asked for.
+    photo: name and sizes; width and height are those of the original, upright.
+    """
+
+    grey: NDArray[np.uint8]
+    photo: Photo
+
+
+def read_grey(path: Path, max_size: int, name: str = "") -> DecodedPhoto:
+    """Read a photo as 8-bit grey, its long side reduced to `max_size` pixels.
+
+    A transparent pixel shows white; 16 bits are reduced to 8. Raises PhotoError.
+    """
+    modified_ns, data = read_bytes(path)
+    image = _open(path, data)
+    exif = _exif(image)
+    width, height = _upright_size(image, exif.orientation)
+    grey = _resize(_upright_pixels(path, image, "L", max_size), width, height, max_size)
+    photo = Photo(
+        name=name or path.name,
+        content_hash=hashlib.blake2b(data, digest_size=16).digest(),
+        file_size=len(data),
+        modified_ns=modified_ns,
+        width=width,
+        height=height,
+        latitude=exif.latitude,
+        longitude=exif.longitude,
+        taken=exif.taken,
+    )
+    return DecodedPhoto(grey, photo)
+
+
+def read_colour(path: Path, max_size: int) -> NDArray[np.uint8]:
+    """Read a photo as (h, w, 3) uint8 RGB, upright, its long side at most `max_size`, to show it."""
+    _, data = read_bytes(path)
+    image = _open(path, data)
+    width, height = _upright_size(image, _exif(image).orientation)
+    return _resize(_upright_pixels(path, image, "RGB", max_size), width, height, max_size)
+
+
+def read_bytes(path: Path) -> tuple[int, bytes]:
+    """The modification time in nanoseconds and the content of a file; raises PhotoError."""
+    try:
+        with path.open("rb") as file:
+            modified_ns = os.fstat(file.fileno()).st_mtime_ns  # before reading: a later change shows
+            return modified_ns, file.read()
+    except IsADirectoryError as error:
+        raise PhotoError(f"{path} is a folder, not a photo.") from error
+    except FileNotFoundError as error:
+        raise PhotoError(f"There is no photo at {path}; check the name.") from error
+    except PermissionError as error:
+        raise PhotoError(f"No permission to read {path}; change its mode or your user.") from error
+    except OSError as error:
+        raise PhotoError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def reduced_size(width: int, height: int, max_size: int) -> tuple[int, int]:
+    """The size in pixels of a photo whose long side is reduced to `max_size`; none grows."""
+    long_side = max(width, height)
+    if long_side <= max_size:
+        return width, height
+    return max(1, round(width * max_size / long_side)), max(1, round(height * max_size / long_side))
+
+
+def scale_coordinates(x: NDArray[np.floating], scale: float) -> NDArray[np.floating]:
+    """Where coordinates go when a photo is resized by `scale`: pixel centres are at integers."""
+    return (x + 0.5) * scale - 0.5
+
+
+def _open(path: Path, data: bytes) -> PillowImage.Image:
+    reader = next((reader for magic, reader in _READERS if data.startswith(magic)), None)
+    if not data:
+        raise PhotoError(f"{path} is an empty file.")
+    if reader is None:
+        raise PhotoError(f"{path} is not a JPEG, PNG, TIFF, WebP or BMP photo, whatever its name says.")
+    try:
+        image: PillowImage.Image = reader(io.BytesIO(data))
+    except Exception as error:
+        raise PhotoError(f"{path} is damaged: its header cannot be read.") from error
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise PhotoError(
+            f"{path} is too large: it has {width} x {height} pixels, the limit is {MAX_PIXELS:,} in all; "
+            "reduce it first."
+        )
+    return image
+
+
+def _upright_size(image: PillowImage.Image, orientation: int) -> tuple[int, int]:
+    width, height = image.size
+    # Pillow turns a TIFF upright itself and gives the size after that.
+    if orientation in _SWAPS_SIDES and not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return height, width
+    return width, height
+
+
+def _upright_pixels(path: Path, image: PillowImage.Image, mode: str, max_size: int) -> NDArray[np.uint8]:
+    """Decode to upright (h, w) grey for mode "L" or (h, w, 3) for "RGB", not much over `max_size`."""
+    try:
+        image.draft(mode, (2 * max_size, 2 * max_size))  # JPEG: decodes at 1/2, 1/4 or 1/8 size
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode.startswith(("I", "F")):
+            upright = PillowImage.fromarray(_eight_bits(np.asarray(upright)))
+        if upright.has_transparency_data:
+            layer = upright.convert("RGBA")
+            upright = PillowImage.new("RGBA", layer.size, "white")
+            upright.alpha_composite(layer)
+        return np.asarray(upright.convert(mode))
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise PhotoError(f"{path} is truncated or damaged: its pixels cannot be decoded.") from error
+
+
+def _eight_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """16-bit, 32-bit and float grey to 8 bits."""
+    numbers = values.astype(np.float64)
+    numbers = np.nan_to_num(numbers, nan=0.0, posinf=0.0, neginf=0.0)
+    if np.issubdtype(values.dtype, np.floating) and numbers.max(initial=0) <= 1:
+        numbers = numbers * 255
+    elif numbers.max(initial=0) > 255:
+        numbers = numbers * (255 / max(65535, numbers.max()))
+    return np.clip(np.rint(numbers), 0, 255).astype(np.uint8)
+
+
+def _resize(pixels: NDArray[np.uint8], width: int, height: int, max_size: int) -> NDArray[np.uint8]:
+    size = reduced_size(width, height, max_size)
+    if size == (pixels.shape[1], pixels.shape[0]):
+        return pixels
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+@dataclass(frozen=True)
+class _Exif:
+    orientation: int = 1
+    latitude: float = math.nan
+    longitude: float = math.nan
+    taken: str = ""
+
+
+def _exif(image: PillowImage.Image) -> _Exif:
+    """The few EXIF facts that are used; a broken EXIF block counts as none."""
+    try:
+        exif = image.getexif()
+        gps = exif.get_ifd(_GPS_FOLDER)
+        return _Exif(
+            orientation=int(exif.get(_ORIENTATION, 1)),
+            latitude=_degrees(gps.get(2), gps.get(1), "S"),
+            longitude=_degrees(gps.get(4), gps.get(3), "W"),
+            taken=_iso_time(exif.get_ifd(_EXIF_FOLDER).get(_DATE_TIME_ORIGINAL)),
+        )
+    except Exception:
+        return _Exif()
+
+
+def _degrees(parts: object, hemisphere: object, negative: str) -> float:
+    """Degrees, minutes and seconds to signed degrees; NaN where there are none."""
+    if not isinstance(parts, tuple) or len(parts) != 3:
+        return math.nan
+    degrees, minutes, seconds = (float(part) for part in parts)
+    value = degrees + minutes / 60 + seconds / 3600
+    return -value if hemisphere == negative else value
+
+
+def _iso_time(text: object) -> str:
+    """EXIF's "2004:07:21 14:03:59" as "2004-07-21T14:03:59"."""
+    if not isinstance(text, str) or len(text) < 19 or not text[:4].isdigit():
+        return ""
+    return text[:10].replace(":", "-") + "T" + text[11:19]

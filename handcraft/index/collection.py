@@ -1,0 +1,94 @@
+"""The live collection: every segment, which of its photos are live, and the statistics of them all.
+
+idf and norms are always those of the whole live collection, so that a collection built in pieces
+scores as one built at once, bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handcraft.index._kernels import add_squares
+from handcraft.index.segment import Segment
+from handcraft.index.weighting import TERM_WEIGHTS, inverse_document_frequency
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Segments in order; an image id counts their photos, dead ones included.
+
+    live: for each segment (n,) bool.
+    """
+
+    segments: tuple[Segment, ...]
+    live: tuple[NDArray[np.bool_], ...]
+    vocabulary_size: int
+
+    def __len__(self) -> int:
+        """The number of live photos."""
+        return sum(int(alive.sum()) for alive in self.live)
+
+    @cached_property
+    def starts(self) -> NDArray[np.int64]:
+        """(segments + 1,) int64, the image id of each segment's first photo."""
+        return np.cumsum([0, *(len(segment) for segment in self.segments)])
+
+    def locate(self, image_id: int) -> tuple[Segment, int]:
+        """The segment and local id of an image id."""
+        number = int(np.searchsorted(self.starts, image_id, side="right")) - 1
+        return self.segments[number], image_id - int(self.starts[number])
+
+    @cached_property
+    def ids(self) -> dict[str, int]:
+        """The image id of each live photo by name, in order of the ids."""
+        return {
+            segment.photos.names[local]: int(start) + int(local)
+            for segment, alive, start in zip(self.segments, self.live, self.starts, strict=False)
+            for local in np.flatnonzero(alive)
+        }
+
+    @cached_property
+    def idf(self) -> NDArray[np.float32]:
+        """(vocabulary_size,) float32."""
+        frequencies = np.zeros(self.vocabulary_size, np.int64)
+        for segment, alive in zip(self.segments, self.live, strict=True):
+            frequencies[segment.postings.words] += np.diff(segment.postings.offsets).astype(np.int64)
+            for dead in np.flatnonzero(~alive):
+                frequencies[np.unique(segment.geometry.words_of(int(dead)))] -= 1
+        return inverse_document_frequency(frequencies, len(self))
+
+    @cached_property
+    def norms(self) -> tuple[NDArray[np.float32], ...]:
+        """For each segment (n,) float32, the ℓ2 norm of each photo's tf-idf vector."""
+        return tuple(self._norms(segment) for segment in self.segments)
+
+    def _norms(self, segment: Segment) -> NDArray[np.float32]:
+        squares = np.zeros(len(segment), np.float64)
+        postings = segment.postings
+        add_squares(
+            postings.words,
+            postings.offsets,
+            postings.photo_ids,
+            postings.frequencies,
+            self.idf,
+            TERM_WEIGHTS,
+            squares,
+        )
+        return np.sqrt(squares).astype(np.float32)
+
+
+def make_collection(
+    segments: Sequence[Segment], removed: Sequence[Sequence[int]], vocabulary_size: int
+) -> Collection:
+    """The collection of these segments without the removed local ids of each."""
+    live = []
+    for segment, dead in zip(segments, removed, strict=True):
+        alive = np.ones(len(segment), bool)
+        alive[list(dead)] = False
+        live.append(alive)
+    return Collection(tuple(segments), tuple(live), vocabulary_size)

@@ -1,0 +1,72 @@
+"""Compact geometry: 16 bytes a feature, enough to verify a photo without its descriptors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handcraft.types import Features
+
+_STEPS = 65535  # positions are in this fraction of the photo's long side: 1/64 px at 1024 px
+
+
+Number = TypeVar("Number", bound=np.generic)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The words and frames of all features of a segment, photo after photo, sorted by word.
+
+    offsets: (n + 1,) uint64, where each photo's features start. words: (f,) uint32.
+    positions: (f, 2) uint16, the centre in 65535ths of the photo's long side.
+    shapes: (f, 2, 2) float16, the linear part A of the frame, pixels.
+    """
+
+    offsets: NDArray[np.uint64]
+    words: NDArray[np.uint32]
+    positions: NDArray[np.uint16]
+    shapes: NDArray[np.float16]
+
+    @classmethod
+    def of(cls, features: Sequence[Features], words: Sequence[NDArray[np.integer]]) -> Geometry:
+        """The geometry of photos with these features and the word of each feature."""
+        orders = [np.argsort(photo_words, kind="stable") for photo_words in words]
+        frames = [f.frames[order] for f, order in zip(features, orders, strict=True)]
+        positions = [
+            _encode_positions(photo_frames[:, :, 2], max(f.width, f.height))
+            for photo_frames, f in zip(frames, features, strict=True)
+        ]
+        return cls(
+            offsets=np.cumsum([0, *(len(order) for order in orders)], dtype=np.uint64),
+            words=_join([w[order] for w, order in zip(words, orders, strict=True)], (0,), np.uint32),
+            positions=_join(positions, (0, 2), np.uint16),
+            shapes=_join([f[:, :, :2] for f in frames], (0, 2, 2), np.float16),
+        )
+
+    def words_of(self, local_id: int) -> NDArray[np.uint32]:
+        """(f,) uint32, ascending: the words of one photo's features."""
+        return self.words[self._rows(local_id)]
+
+    def frames_of(self, local_id: int, long_side: int) -> NDArray[np.float64]:
+        """(f, 2, 3) float64: the frames of one photo in pixels, in the order of its words."""
+        rows = self._rows(local_id)
+        centres = self.positions[rows].astype(np.float64) * (long_side / _STEPS) - 0.5
+        return np.concatenate([self.shapes[rows].astype(np.float64), centres[:, :, None]], axis=2)
+
+    def _rows(self, local_id: int) -> slice:
+        return slice(int(self.offsets[local_id]), int(self.offsets[local_id + 1]))
+
+
+def _encode_positions(centres: NDArray[np.float32], long_side: int) -> NDArray[np.uint16]:
+    steps = np.rint((centres.astype(np.float64) + 0.5) * (_STEPS / long_side))
+    return np.clip(steps, 0, _STEPS).astype(np.uint16)
+
+
+def _join(
+    parts: Sequence[NDArray[np.generic]], empty_shape: tuple[int, ...], dtype: type[Number]
+) -> NDArray[Number]:
+    return np.concatenate([np.empty(empty_shape, dtype), *parts]).astype(dtype)

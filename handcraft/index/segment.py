@@ -1,0 +1,146 @@
+"""A segment: an immutable part of the collection, at most 65,536 photos with local ids 0, 1, 2 …"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handcraft.errors import StoreError
+from handcraft.index._kernels import count_postings, fill_postings
+from handcraft.index.geometry import Geometry
+from handcraft.index.photos import PhotoTable
+from handcraft.storage.hdf5 import read_arrays, write_arrays
+from handcraft.types import Features, Photo
+
+MAX_PHOTOS = 1 << 16  # local ids are uint16
+KIND = "segment"
+
+
+@dataclass(frozen=True)
+class Postings:
+    """An inverted file: which photos hold a word, and how often.
+
+    words: (u,) uint32, ascending, only those that occur. offsets: (u + 1,) uint64.
+    photo_ids: (p,) uint16, ascending within a word. frequencies: (p,) uint8, saturating at 255.
+    """
+
+    words: NDArray[np.uint32]
+    offsets: NDArray[np.uint64]
+    photo_ids: NDArray[np.uint16]
+    frequencies: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, geometry: Geometry, vocabulary_size: int) -> Postings:
+        """Invert the words of each photo."""
+        counts = np.zeros(vocabulary_size, np.int64)
+        count_postings(geometry.offsets, geometry.words, counts)
+        words = np.flatnonzero(counts)
+        ends = np.cumsum(counts)
+        photo_ids = np.empty(ends[-1], np.uint16)
+        frequencies = np.empty(ends[-1], np.uint8)
+        fill_postings(geometry.offsets, geometry.words, ends - counts, photo_ids, frequencies)
+        offsets = np.concatenate([[0], np.cumsum(counts[words])]).astype(np.uint64)
+        return cls(words.astype(np.uint32), offsets, photo_ids, frequencies)
+
+
+_PARTS = {"photos": PhotoTable, "postings": Postings, "geometry": Geometry}
+
+
+@dataclass(frozen=True)
+class Segment:
+    """The photos, the inverted file and the compact geometry of a part of the collection."""
+
+    photos: PhotoTable
+    postings: Postings
+    geometry: Geometry
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+
+def build_segment(
+    photos: Sequence[Photo],
+    features: Sequence[Features],
+    words: Sequence[NDArray[np.integer]],
+    vocabulary_size: int,
+) -> Segment:
+    """The segment of photos whose features have these words, each (f,) below `vocabulary_size`."""
+    if len(photos) > MAX_PHOTOS:
+        raise StoreError(f"A segment holds at most {MAX_PHOTOS} photos, not {len(photos)}.")
+    geometry = Geometry.of(features, words)
+    return Segment(PhotoTable.of(photos), Postings.of(geometry, vocabulary_size), geometry)
+
+
+def merge_segments(
+    segments: Sequence[Segment], live: Sequence[NDArray[np.bool_]], vocabulary_size: int
+) -> Segment:
+    """One segment of the live photos of several, in their order."""
+    photos = PhotoTable.of(
+        [
+            segment.photos.photo(int(i))
+            for segment, alive in zip(segments, live, strict=True)
+            for i in np.flatnonzero(alive)
+        ]
+    )
+    if len(photos) > MAX_PHOTOS:
+        raise StoreError(f"A segment holds at most {MAX_PHOTOS} photos, not {len(photos)}.")
+    geometry = _merge_geometry([s.geometry for s in segments], live)
+    return Segment(photos, Postings.of(geometry, vocabulary_size), geometry)
+
+
+def _merge_geometry(parts: Sequence[Geometry], live: Sequence[NDArray[np.bool_]]) -> Geometry:
+    sizes, rows = [], []
+    for part, alive in zip(parts, live, strict=True):
+        counts = np.diff(part.offsets)
+        sizes.append(counts[alive])
+        rows.append(np.repeat(alive, counts.astype(np.int64)))
+    return Geometry(
+        offsets=np.concatenate([[0], np.cumsum(np.concatenate(sizes))]).astype(np.uint64),
+        words=np.concatenate([part.words[r] for part, r in zip(parts, rows, strict=True)]),
+        positions=np.concatenate([part.positions[r] for part, r in zip(parts, rows, strict=True)]),
+        shapes=np.concatenate([part.shapes[r] for part, r in zip(parts, rows, strict=True)]),
+    )
+
+
+def write_segment(path: Path, segment: Segment, attributes: Mapping[str, str]) -> None:
+    """Write a segment whole or not at all; raises StoreError."""
+    arrays = {
+        f"{part}.{field.name}": [getattr(getattr(segment, part), field.name)]
+        for part, kind in _PARTS.items()
+        for field in fields(kind)
+    }
+    write_arrays(path, KIND, arrays, attributes)
+
+
+def read_segment(path: Path) -> Segment:
+    """Map a segment from disk; raises StoreError."""
+    file = read_arrays(path, KIND)
+    parts: dict[str, Any] = {
+        part: kind(**{field.name: file[f"{part}.{field.name}"] for field in fields(kind)})
+        for part, kind in _PARTS.items()
+    }
+    return Segment(**parts)
+
+
+def check_segment(segment: Segment, vocabulary_size: int) -> list[str]:
+    """What is wrong with a segment's arrays, a sentence each; empty for a sound one."""
+    problems = []
+    photos, postings, geometry = segment.photos, segment.postings, segment.geometry
+    if any(len(getattr(photos, field.name)) != len(photos) for field in fields(PhotoTable)[1:]):
+        problems.append("the columns of the photo table differ in length")
+    if len(geometry.offsets) != len(photos) + 1 or int(geometry.offsets[-1]) != len(geometry.words):
+        problems.append("the geometry does not fit the photo table")
+        return problems
+    if len(geometry.words) and int(geometry.words.max()) >= vocabulary_size:
+        problems.append("a feature has a word that the vocabulary does not have")
+        return problems
+    expected = Postings.of(geometry, vocabulary_size)
+    for field in fields(Postings):
+        if not np.array_equal(getattr(expected, field.name), getattr(postings, field.name)):
+            problems.append(f"the postings' {field.name} disagree with the geometry")
+    return problems

@@ -1,0 +1,67 @@
+"""The options of each verb, with their defaults, units and sources.
+
+The command line reads its defaults from here, so this module must import nothing that is slow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class FeatureOptions:
+    """How a photo becomes local features."""
+
+    detector: str = "sift"  # a name of features.registry
+    max_size: int = 1024  # pixels: a longer photo is reduced to this long side, none is enlarged
+    max_features: int = 2000  # the strongest are kept
+    upright: bool = False  # True: every feature is described as if the photo were held upright
+
+
+@dataclass(frozen=True)
+class VocabularyOptions:
+    """How descriptors become a tree of visual words."""
+
+    words: int = 62_500  # leaves; 250 x 250, the largest square that fits 8 MiB of uint8 centroids
+    depth: int = 2  # levels of the tree; the branching is the depth-th root of `words`
+    sample: int = 10_000_000  # descriptors to train on, drawn at random when there are more
+    iterations: int = 20  # passes of k-means a node, at the most
+    tolerance: float = 1e-3  # a node's k-means stops when its distortion falls by less than this fraction
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class IndexOptions:
+    """What a store keeps of each photo."""
+
+    keep_features: bool = True  # about 300 KB a photo; lets `build-vocab` re-index without the photos
+    photos_per_commit: int = 500  # photos that one segment, and so an interrupted run, can lose
+
+
+@dataclass(frozen=True)
+class VerificationOptions:
+    """Fast spatial verification (Philbin et al. 2007)."""
+
+    depth: int = 100  # photos of the shortlist that are verified
+    words: int = 10  # nearest words through which a query feature may find its partner
+    max_pairs_per_word: int = 25  # a word that pairs more features than this is repeated texture
+    hypothesis_tolerance: float = 0.02  # transfer error of a single pair's similarity, in long sides
+    inlier_tolerance: float = 0.012  # transfer error of the refitted affine map, in long sides
+    max_scale_change: float = 10.0  # between query and photo, either way
+    max_relative_scale: float = 3.0  # between a pair's own change of scale and the hypothesis's
+    max_relative_turn: float = 45.0  # degrees between a pair's own rotation and the hypothesis's
+    max_anisotropy: float = 6.0  # ratio of the affine map's singular values; also Hessian-affine's bound
+    refits: int = 3  # least-squares affine refits of the best hypothesis
+    min_inliers: int = 4  # one-to-one inliers that verify a photo (Philbin et al. 2007)
+    max_false_alarms: float = 1e-3  # photos of which chance may verify one (Moisan & Stival 2004)
+
+
+@dataclass(frozen=True)
+class QueryOptions:
+    """How a photo is searched for."""
+
+    top: int = 20  # hits returned
+    verify: bool = False  # re-rank the head of the shortlist by geometry
+    assignments: int = 3  # nearest words a query feature votes for (Philbin et al. 2008)
+    assignment_variance: float = 6250.0  # σ² of their Gaussian weights, RootSIFT units (Philbin 2008)
+    verification: VerificationOptions = VerificationOptions()

@@ -1,0 +1,123 @@
+"""The manifest: the one small file that says what a store holds, replaced whole at each commit."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from handcraft.errors import StoreError
+from handcraft.storage.atomic import sha256, write_atomically
+from handcraft.types import Fingerprint
+
+FORMAT = 1
+MANIFEST_FILE = "manifest.json"
+SEGMENTS_FOLDER = "segments"
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """A file of the store: its name relative to the store, its size in bytes and its SHA-256."""
+
+    name: str
+    size: int
+    sha256: str
+
+    @classmethod
+    def of(cls, store: Path, path: Path) -> FileEntry:
+        """The entry of a file that has just been written."""
+        return cls(path.relative_to(store).as_posix(), path.stat().st_size, sha256(path))
+
+
+@dataclass(frozen=True)
+class SegmentEntry:
+    """A live segment. removed: local ids of its photos that are no longer in the collection."""
+
+    number: int
+    photos: int
+    index: FileEntry
+    features: FileEntry | None
+    removed: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What the store holds, as of one commit.
+
+    generation: counts the commits. root: the folder that photo names are relative to, itself
+    relative to the store. method: how the segments vote. next_segment: a number never used yet.
+    """
+
+    root: str
+    fingerprint: Fingerprint
+    vocabulary: FileEntry
+    segments: tuple[SegmentEntry, ...] = ()
+    method: str = "bow"
+    generation: int = 0
+    next_segment: int = 1
+    format: int = FORMAT
+
+    def next(self, **changes: Any) -> Manifest:
+        """The manifest of the next commit."""
+        return replace(self, generation=self.generation + 1, **changes)
+
+    @property
+    def files(self) -> tuple[FileEntry, ...]:
+        """Every file that the manifest names."""
+        segments = [entry for segment in self.segments for entry in (segment.index, segment.features)]
+        return (self.vocabulary, *(entry for entry in segments if entry))
+
+
+def write_manifest(store: Path, manifest: Manifest) -> None:
+    """Commit: everything that the manifest names must be on disk by now."""
+    text = json.dumps(asdict(manifest), indent=1)
+    write_atomically(store / MANIFEST_FILE, text.encode("utf-8"))
+
+
+def read_manifest(store: Path) -> Manifest:
+    """Read the manifest of a store; raises StoreError."""
+    path = store / MANIFEST_FILE
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        version = data["format"]
+    except FileNotFoundError as error:
+        raise StoreError(
+            f"There is no store at {store}; make one with `handcraft index FOLDER` or name one with --store."
+        ) from error
+    except PermissionError as error:
+        raise StoreError(f"No permission to read {path}; change its mode or your user.") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{path} is damaged; index the photos again into a new store.") from error
+    if not isinstance(version, int) or version > FORMAT:
+        raise StoreError(
+            f"The store {store} has format {version}, this handcraft reads up to {FORMAT}; "
+            "install a newer handcraft."
+        )
+    try:
+        return _parse(data)
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"{path} is damaged; index the photos again into a new store.") from error
+
+
+def _parse(data: dict[str, Any]) -> Manifest:
+    segments = tuple(
+        SegmentEntry(
+            number=int(segment["number"]),
+            photos=int(segment["photos"]),
+            index=FileEntry(**segment["index"]),
+            features=FileEntry(**segment["features"]) if segment["features"] else None,
+            removed=tuple(int(i) for i in segment["removed"]),
+        )
+        for segment in data["segments"]
+    )
+    return Manifest(
+        root=str(data["root"]),
+        fingerprint=Fingerprint(**data["fingerprint"]),
+        vocabulary=FileEntry(**data["vocabulary"]),
+        segments=segments,
+        method=str(data["method"]),
+        generation=int(data["generation"]),
+        next_segment=int(data["next_segment"]),
+        format=int(data["format"]),
+    )

@@ -1,0 +1,147 @@
+"""The data that the stages hand to each other: frozen, with shapes, dtypes and units.
+
+Coordinates are pixels of the original photo after its EXIF orientation is applied. The origin is
+the centre of the top-left pixel, x points right, y points down.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class RegionOfInterest:
+    """A box in pixels of the original photo: x1 < x2, y1 < y2. Its border belongs to it."""
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What an extractor gives: features compare only with features of the same fingerprint.
+
+    descriptor, dimension and dtype name the space in which a vocabulary lives. parameters are the
+    rest of what shaped the features: store and query must agree on them, a vocabulary need not.
+    """
+
+    descriptor: str
+    dimension: int
+    dtype: str
+    parameters: dict[str, str | int | float | bool] = field(default_factory=dict)
+
+    def same_space(self, other: Fingerprint) -> bool:
+        """Whether descriptors of both can be compared and quantised alike."""
+        return (self.descriptor, self.dimension, self.dtype) == (
+            other.descriptor,
+            other.dimension,
+            other.dtype,
+        )
+
+    def __str__(self) -> str:
+        parameters = "".join(f", {name}={value}" for name, value in sorted(self.parameters.items()))
+        return f"{self.descriptor} ({self.dimension} x {self.dtype}{parameters})"
+
+
+@dataclass(frozen=True)
+class Features:
+    """The local features of one photo, strongest first.
+
+    frames: (n, 2, 3) float32, each [A | t], the affine map from the unit circle to the feature's
+        measurement ellipse, in pixels.
+    descriptors: (n, d), uint8 for RootSIFT, the extractor's own dtype otherwise.
+    width, height: of the original photo, pixels.
+    """
+
+    frames: NDArray[np.float32]
+    descriptors: NDArray[np.generic]
+    width: int
+    height: int
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    @property
+    def centres(self) -> NDArray[np.float32]:
+        """(n, 2) float32, x and y in pixels."""
+        return self.frames[:, :, 2]
+
+    def inside(self, roi: RegionOfInterest) -> Features:
+        """The features whose centre lies in the box."""
+        x, y = self.centres[:, 0], self.centres[:, 1]
+        chosen = (x >= roi.x1) & (x <= roi.x2) & (y >= roi.y1) & (y <= roi.y2)
+        return Features(self.frames[chosen], self.descriptors[chosen], self.width, self.height)
+
+
+@dataclass(frozen=True)
+class Photo:
+    """What the store remembers of a photo besides its features.
+
+    name: relative to the collection's root, with forward slashes.
+    content_hash: 16 bytes, BLAKE2b of the file. file_size: bytes. modified_ns: since 1970.
+    width, height: pixels, after EXIF orientation.
+    latitude, longitude: degrees, NaN where the EXIF has none.
+    taken: the camera's own clock as ISO 8601 without a zone, "" where the EXIF has none.
+    """
+
+    name: str
+    content_hash: bytes
+    file_size: int
+    modified_ns: int
+    width: int
+    height: int
+    latitude: float = float("nan")
+    longitude: float = float("nan")
+    taken: str = ""
+
+
+@dataclass(frozen=True)
+class Match:
+    """The geometric evidence that a photo shows what the query shows.
+
+    affine: (2, 3) float64, maps query pixels to photo pixels.
+    query_points, photo_points: (n, 2) float64, the inliers, row by row; each point occurs once.
+    region: (4, 2) float64, the corners of the query's region mapped into the photo.
+    weight: sum of the inliers' idf.
+    """
+
+    affine: NDArray[np.float64]
+    query_points: NDArray[np.float64]
+    photo_points: NDArray[np.float64]
+    region: NDArray[np.float64]
+    weight: float
+
+    @property
+    def inliers(self) -> int:
+        return len(self.query_points)
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One photo of a ranking.
+
+    rank: from 1. name: as in the store. path: where the photo was when it was indexed.
+    image_id: its place in the collection; equal scores rank by it. width, height: pixels.
+    score: cosine of the tf-idf vectors, 0 to 1. match: the evidence, None where the photo was not
+    verified.
+    """
+
+    rank: int
+    name: str
+    path: Path
+    image_id: int
+    width: int
+    height: int
+    score: float
+    match: Match | None = None
+
+    @property
+    def inliers(self) -> int:
+        """Inliers of the evidence, 0 without any."""
+        return self.match.inliers if self.match else 0

@@ -1,0 +1,1 @@
+"""Stage 5, shortlist to verified hits: correspondences, spatial verification, and its pictures."""

@@ -1,0 +1,234 @@
+"""Fast spatial verification: one correspondence suggests a map, all of them judge it.
+
+Philbin, Chum, Isard, Sivic & Zisserman, "Object retrieval with large vocabularies and fast spatial
+matching", CVPR 2007, section 3. Every single correspondence's map is scored, none is sampled, so
+the answer is exact and the same on every run.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handcraft.options import VerificationOptions
+from handcraft.types import Match, RegionOfInterest
+from handcraft.verification._kernels import best_hypothesis, one_to_one, transfer_errors
+from handcraft.verification.correspondences import (
+    Correspondences,
+    PhotoSide,
+    QuerySide,
+    correspondences,
+)
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """The correspondences of a pair of photos in units of each photo's long side.
+
+    points: (n, 4) float64, query x, y and photo x, y. maps: (n, 2, 3), the affine map of each
+    pair's frames, A_photo · A_query⁻¹ and the translation. scales: (n,), square root of its
+    determinant. turns: (n, 2), cosine and sine of its rotation. pairs: (n, 2) int32.
+    weights: (n,), idf of the word.
+    """
+
+    points: NDArray[np.float64]
+    maps: NDArray[np.float64]
+    scales: NDArray[np.float64]
+    turns: NDArray[np.float64]
+    pairs: NDArray[np.int32]
+    weights: NDArray[np.float64]
+    query_features: int
+    photo_features: int
+
+
+def verify(
+    query: QuerySide,
+    photo: PhotoSide,
+    idf: NDArray[np.float32],
+    options: VerificationOptions,
+    roi: RegionOfInterest | None = None,
+) -> Match | None:
+    """The evidence that the photo shows what the query shows, None where there is too little.
+
+    idf: (words,) float32, the weight of an inlier by its word. roi: what to outline in the photo;
+    the whole query without one.
+    """
+    found = correspondences(query, photo, options.max_pairs_per_word)
+    pairs = _prepare(query, photo, found, idf)
+    if len(pairs.points) < options.min_inliers:
+        return None
+    affine = _best_single_pair(pairs, options)
+    if affine is None:
+        return None
+    affine, inliers = _refit(pairs, affine, options)
+    if len(inliers) < options.min_inliers or not _significant(pairs, photo, len(inliers), options):
+        return None
+    return _match(query, photo, pairs, affine, inliers, roi)
+
+
+def _prepare(query: QuerySide, photo: PhotoSide, found: Correspondences, idf: NDArray[np.float32]) -> _Pairs:
+    query_frames = _normalise(query.frames, query)[found.pairs[:, 0]]
+    photo_frames = _normalise(photo.frames, photo)[found.pairs[:, 1]]
+    sound = (_determinants(query_frames) > 0) & (_determinants(photo_frames) > 0)
+    query_frames, photo_frames = query_frames[sound], photo_frames[sound]
+    shapes = photo_frames[:, :, :2] @ np.linalg.inv(query_frames[:, :, :2])
+    query_points, photo_points = query_frames[:, :, 2], photo_frames[:, :, 2]
+    translations = photo_points - np.einsum("nij,nj->ni", shapes, query_points)
+    maps = np.concatenate([shapes, translations[:, :, None]], axis=2)
+    turns = np.stack([shapes[:, 0, 0] + shapes[:, 1, 1], shapes[:, 1, 0] - shapes[:, 0, 1]], axis=1)
+    lengths = np.maximum(np.linalg.norm(turns, axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    return _Pairs(
+        points=np.concatenate([query_points, photo_points], axis=1),
+        maps=maps,
+        scales=np.sqrt(_determinants(maps)),
+        turns=turns / lengths,
+        pairs=found.pairs[sound],
+        weights=idf[found.words[sound]].astype(np.float64),
+        query_features=len(query.frames),
+        photo_features=len(photo.frames),
+    )
+
+
+def _normalise(frames: NDArray[np.float64], side: QuerySide | PhotoSide) -> NDArray[np.float64]:
+    return frames / max(side.width, side.height)
+
+
+def _determinants(frames: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(frames[:, 0, 0] * frames[:, 1, 1] - frames[:, 0, 1] * frames[:, 1, 0])
+
+
+def _limits(tolerance: float, options: VerificationOptions) -> tuple[float, float, float, float]:
+    return (
+        tolerance**2,
+        options.max_scale_change,
+        options.max_relative_scale,
+        math.cos(math.radians(options.max_relative_turn)),
+    )
+
+
+def _best_single_pair(pairs: _Pairs, options: VerificationOptions) -> NDArray[np.float64] | None:
+    best, _ = best_hypothesis(
+        pairs.points,
+        pairs.maps,
+        pairs.scales,
+        pairs.turns,
+        pairs.pairs,
+        pairs.weights,
+        _limits(options.hypothesis_tolerance, options),
+        np.full(pairs.query_features, -1, np.int32),
+        np.full(pairs.photo_features, -1, np.int32),
+    )
+    return pairs.maps[best] if best >= 0 else None
+
+
+def _refit(
+    pairs: _Pairs, affine: NDArray[np.float64], options: VerificationOptions
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Refit the map to its inliers by least squares while their weight grows."""
+    inliers = _inliers(pairs, affine, options.hypothesis_tolerance, options)
+    best = affine, _inliers(pairs, affine, options.inlier_tolerance, options)
+    for _ in range(options.refits):
+        fitted = _least_squares(pairs, inliers)
+        if fitted is None or not _plausible(fitted, options):
+            break
+        inliers = _inliers(pairs, fitted, options.inlier_tolerance, options)
+        if pairs.weights[inliers].sum() <= pairs.weights[best[1]].sum():
+            break
+        best = fitted, inliers
+    return best
+
+
+def _inliers(
+    pairs: _Pairs, affine: NDArray[np.float64], tolerance: float, options: VerificationOptions
+) -> NDArray[np.int64]:
+    """Rows of the inliers of a map, one to one in both photos, the least error first."""
+    errors = np.empty(len(pairs.points))
+    transfer_errors(pairs.points, pairs.scales, pairs.turns, affine, _limits(tolerance, options), errors)
+    order = np.argsort(errors, kind="stable")[: int(np.isfinite(errors).sum())]
+    chosen = np.empty(len(order), np.int64)
+    count = one_to_one(
+        order,
+        pairs.pairs,
+        np.zeros(pairs.query_features, np.bool_),
+        np.zeros(pairs.photo_features, np.bool_),
+        chosen,
+    )
+    return chosen[:count]
+
+
+def _least_squares(pairs: _Pairs, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
+    """The affine map of these rows, None where their points do not determine one."""
+    if len(rows) < 3:
+        return None
+    points = pairs.points[rows]
+    design = np.concatenate([points[:, :2], np.ones((len(rows), 1))], axis=1)
+    solution, _, rank, _ = np.linalg.lstsq(design, points[:, 2:], rcond=1e-6)
+    return np.ascontiguousarray(solution.T) if rank == 3 else None
+
+
+def _plausible(affine: NDArray[np.float64], options: VerificationOptions) -> bool:
+    """Whether a map keeps the photo's handedness and neither flattens nor scales it too far."""
+    large, small = np.linalg.svd(affine[:, :2], compute_uv=False)
+    if np.linalg.det(affine[:, :2]) <= 0 or large > options.max_anisotropy * small:
+        return False
+    scale = math.sqrt(large * small)
+    return 1 / options.max_scale_change <= scale <= options.max_scale_change
+
+
+def _significant(pairs: _Pairs, photo: PhotoSide, inliers: int, options: VerificationOptions) -> bool:
+    """Whether so many inliers among so many pairs are unlikely to agree by chance.
+
+    The number of false alarms of Moisan & Stival (IJCV 2004): the hypotheses, times the probability
+    that at least `inliers` − 1 of the other pairs fall within the tolerance of where the hypothesis
+    sends them and are turned as it says, were they spread evenly over the photo and turned anyhow.
+    """
+    area = photo.width * photo.height / max(photo.width, photo.height) ** 2
+    near = min(1.0, math.pi * options.inlier_tolerance**2 / area)
+    chance = near * options.max_relative_turn / 180
+    others = len(pairs.points) - 1
+    return len(pairs.points) * _binomial_tail(others, inliers - 1, chance) < options.max_false_alarms
+
+
+def _binomial_tail(trials: int, least: int, chance: float) -> float:
+    """The probability of `least` or more successes."""
+    if chance >= 1:
+        return 1.0
+    total = 0.0
+    for successes in range(least, trials + 1):
+        term = math.exp(
+            math.lgamma(trials + 1)
+            - math.lgamma(successes + 1)
+            - math.lgamma(trials - successes + 1)
+            + successes * math.log(chance)
+            + (trials - successes) * math.log1p(-chance)
+        )
+        total += term
+        if successes > trials * chance and term < 1e-9 * total:
+            break
+    return min(total, 1.0)
+
+
+def _match(
+    query: QuerySide,
+    photo: PhotoSide,
+    pairs: _Pairs,
+    affine: NDArray[np.float64],
+    inliers: NDArray[np.int64],
+    roi: RegionOfInterest | None,
+) -> Match:
+    """The evidence in pixels."""
+    query_side, photo_side = max(query.width, query.height), max(photo.width, photo.height)
+    in_pixels = affine * photo_side
+    in_pixels[:, :2] /= query_side
+    box = roi or RegionOfInterest(-0.5, -0.5, query.width - 0.5, query.height - 0.5)
+    corners = np.array([[box.x1, box.y1], [box.x2, box.y1], [box.x2, box.y2], [box.x1, box.y2]], np.float64)
+    return Match(
+        affine=in_pixels,
+        query_points=pairs.points[inliers, :2] * query_side,
+        photo_points=pairs.points[inliers, 2:] * photo_side,
+        region=corners @ in_pixels[:, :2].T + in_pixels[:, 2],
+        weight=float(pairs.weights[inliers].sum()),
+    )

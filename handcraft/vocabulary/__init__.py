@@ -1,0 +1,1 @@
+"""Stage 2, descriptors → visual words: training a vocabulary tree and descending it."""

@@ -1,0 +1,106 @@
+"""What the documentation says is true: its examples run, its reference is current."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from photographs import scene
+
+from handcraft.cli import cli
+
+PROJECT = Path(__file__).parents[2]
+README = PROJECT / "README.md"
+PAGES = [README, PROJECT / "docs" / "guide.md", PROJECT / "docs" / "cli.md"]
+
+
+def fenced(page: Path, language: str) -> list[str]:
+    """The fenced blocks of a page in this language."""
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What a reader of the documentation has: folders of photos, a query, and a ground truth."""
+    for name, seeds in {"images": range(5), "images/old": range(5, 7), "more": range(7, 8)}.items():
+        (tmp_path / name).mkdir()
+        for seed in seeds:
+            scene(seed, 480, 360).save(tmp_path / name / f"scene-{seed}.jpg")
+    scene(2, 480, 360).crop((40, 30, 420, 330)).save(tmp_path / "photo.jpg")
+    for alias in ("queries", "oxford/jpg", "other-photos"):
+        (tmp_path / alias).mkdir(parents=True)
+        for seed in range(5):
+            scene(seed, 480, 360).save(tmp_path / alias / f"scene-{seed}.jpg")
+    truth = json.dumps({"scene-2.jpg": ["images/scene-2.jpg"]})
+    (tmp_path / "ground_truth.json").write_text(truth, encoding="utf-8")
+    truth_folder = tmp_path / "oxford" / "gt"
+    truth_folder.mkdir()
+    (truth_folder / "scene_1_query.txt").write_text("oxc1_scene-1 10 10 400 300\n", encoding="utf-8")
+    (truth_folder / "scene_1_good.txt").write_text("scene-1\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HANDCRAFT_STORE", raising=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_on_a_page_run(page: Path, folder: Path) -> None:
+    commands = [
+        line.removeprefix("$ ")
+        for block in fenced(page, "console")
+        for line in block.splitlines()
+        if line.startswith("$ handcraft ") and not line.startswith("$ handcraft demo")
+    ]
+    assert len(commands) >= 5
+    for command in commands:
+        # Half a thousand words are more than these few small photos can fill with fewer features.
+        words = shlex.split(command.replace("--words 20000", "--words 200").split("&&")[0])[1:]
+        if words[0] == "build-vocab" and "--words" not in words:
+            words += ["--words", "200"]
+        result = CliRunner().invoke(cli, words)
+        assert result.exit_code == 0, f"{command}: {result.output}"
+
+
+def test_python_in_the_readme_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "collection").mkdir()
+    (block,) = fenced(README, "python")
+    exec(compile(block, "README.md", "exec"), {})
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first.startswith("1 ")
+    assert "scene-2.jpg" in first
+
+
+def test_readme_opens_with_the_demo_and_the_tests() -> None:
+    demo, tests = fenced(README, "")[:2]
+    assert demo.strip().endswith("handcraft demo")
+    assert demo.count("\n") == 1
+    install, run = tests.strip().splitlines()
+    continuous_integration = (PROJECT / ".ci" / "run").read_text(encoding="utf-8")
+    assert f"\n{run} " in continuous_integration
+    assert install.split("&&")[1].strip() in continuous_integration
+
+
+def test_command_reference_is_current() -> None:
+    from docs.reference import PAGE, reference
+
+    assert PAGE.read_text(encoding="utf-8") == reference(), "run python -m docs.reference"
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in [*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"), *PROJECT.glob("data/*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_accuracy_in_the_readme_is_what_was_measured() -> None:
+    results = PROJECT / "benchmarks" / "results" / "accuracy.json"
+    figures = json.loads(results.read_text(encoding="utf-8"))["figures"]
+    text = README.read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (kth|oxford1k [a-z_]+) \| ([\d.]+) \| ([\d.]+) \|$", text, re.MULTILINE)
+    assert len(rows) == 3
+    for name, votes, verified in rows:
+        assert float(votes) == round(figures[f"{name}, votes"]["mAP"], 3)
+        assert float(verified) == round(figures[f"{name}, verified"]["mAP"], 3)
