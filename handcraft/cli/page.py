@@ -144,7 +144,7 @@ def _picture(pixels: NDArray[np.uint8], alternative: str) -> str:
     data = base64.b64encode(encoded.getvalue()).decode("ascii")
     height, width = pixels.shape[:2]
     source = f"data:image/jpeg;base64,{data}"
-    return f'<img src="{source}" width="{width}" height="{height}" alt="{alternative}" decoding="async">'
+    return f'<img src="{source}" width="{width}" height="{height}" alt="{alternative}">'
 
 
 def _text(text: str) -> str:

@@ -25,7 +25,7 @@ from handcraft.engine.writing import (
     with_removed,
     writer,
 )
-from handcraft.errors import PhotoError, StoreError
+from handcraft.errors import FingerprintError, PhotoError, StoreError
 from handcraft.features.discovery import find_photos
 from handcraft.features.extraction import available_threads, extract_photos
 from handcraft.features.files import copy_features, read_features
@@ -88,14 +88,25 @@ def add_photos(
     with writer(store, "index"):
         if not (store / MANIFEST_FILE).exists():
             create(store, features or FeatureOptions(), read_vocabulary(vocabulary or shipped_vocabulary()))
-        elif vocabulary is not None:
-            raise StoreError(
-                f"The store {store} has its vocabulary already; `handcraft build-vocab` replaces it."
-            )
         snapshot = open_snapshot(store)
+        if vocabulary is not None:
+            _require_same_vocabulary(snapshot, vocabulary)
         if features is not None:
             require_same_features(store, snapshot.manifest, features)
         return _add(snapshot, found.photos, list(found.errors), index, threads, progress)
+
+
+def _require_same_vocabulary(snapshot: Snapshot, path: Path) -> None:
+    own, other = snapshot.vocabulary, read_vocabulary(path)
+    if not (
+        own.fingerprint.same_space(other.fingerprint)
+        and np.array_equal(own.child_counts, other.child_counts)
+        and np.array_equal(own.centroids, other.centroids)
+    ):
+        raise FingerprintError(
+            f"The store {snapshot.store} has a vocabulary of {own.words:,} words of its own, not the "
+            f"{other.words:,} of {path}; leave --vocabulary out, or make another store with --store."
+        )
 
 
 def no_photos(paths: Sequence[Path]) -> PhotoError:

@@ -81,7 +81,7 @@ class Store:
             _path_list(paths),
             features=self._features,
             index=options,
-            vocabulary=None if self.exists else self._vocabulary,
+            vocabulary=self._vocabulary,
             threads=self._threads,
             progress=progress,
         )
