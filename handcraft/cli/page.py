@@ -124,8 +124,8 @@ def _match(key: str, query_name: str, page_hit: PageHit) -> str:
 
 def _label(hit: Hit) -> str:
     return (
-        f'<div class="label"><span class="rank">{hit.rank}</span>'
-        f'<p class="name"><bdi>{_text(hit.name)}</bdi></p>'
+        f'<div class="label"><span class="rank">{hit.rank}</span> '
+        f"<p><bdi>{_text(hit.name)}</bdi></p> "
         f'<p class="facts"><span>score {hit.score:.3f}</span> <b>{_inliers(hit)}</b></p></div>'
     )
 

@@ -41,12 +41,13 @@ class _Panel:
     def place(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Map (n, 2) pixels of the original photo to pixels of the picture."""
         scale = np.array([self.width, self.height]) / np.array(self.original_size)
-        return (np.clip(points, -_FAR, _FAR) + 0.5) * scale - 0.5 + (self.left, self.top)
+        near = np.clip(points.astype(np.float64), -_FAR, _FAR)
+        return np.asarray((near + 0.5) * scale - 0.5 + [self.left, self.top], np.float64)
 
     def limits(self, margin: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The smallest and the largest x and y of the photo in the picture, less a margin."""
         low = np.array([self.left, self.top], np.float64)
-        high = low + (self.width - 1, self.height - 1)
+        high = np.array([self.left + self.width - 1, self.top + self.height - 1], np.float64)
         middle = (low + high) / 2
         return np.minimum(low + margin, middle), np.maximum(high - margin, middle)
 
@@ -175,12 +176,13 @@ def _draw_inliers(
 ) -> None:
     """Join (n, 2) starts to ends, pixels of the picture; an end outside its photo goes to its border."""
     finite = np.isfinite(starts).all(axis=1) & np.isfinite(ends).all(axis=1)
-    starts = _fixed_point(np.clip(starts[finite], *left.limits(0)))
-    ends = _fixed_point(np.clip(ends[finite], *right.limits(0)))
+    starts = np.clip(starts[finite], *left.limits(0))
+    ends = np.clip(ends[finite], *right.limits(0))
     # From top to bottom, so that the sample covers the query and neighbours get unlike colours.
     order = np.lexsort((ends[:, 1], ends[:, 0], starts[:, 0], starts[:, 1]))
     chosen = order[np.linspace(0, len(order) - 1, min(len(order), MAX_LINES)).round().astype(np.intp)]
-    lines = [(_point(starts[k]), _point(ends[k]), _colour(number)) for number, k in enumerate(chosen)]
+    tips = _fixed_point(np.stack([starts[chosen], ends[chosen]], axis=1)).tolist()
+    lines = [(start, end, _colour(number)) for number, (start, end) in enumerate(tips)]
     bare = picture.copy()
     for start, end, colour in lines:
         cv2.line(picture, start, end, colour, 1, cv2.LINE_AA, _FRACTION_BITS)
@@ -194,10 +196,6 @@ def _draw_inliers(
 def _fixed_point(points: NDArray[np.float64]) -> NDArray[np.int32]:
     """Pixels inside the picture as the fixed-point numbers that OpenCV draws at."""
     return np.rint(points * (1 << _FRACTION_BITS)).astype(np.int32)
-
-
-def _point(point: NDArray[np.int32]) -> tuple[int, int]:
-    return int(point[0]), int(point[1])
 
 
 def _colour(number: int) -> tuple[int, int, int]:
