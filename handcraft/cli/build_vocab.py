@@ -26,7 +26,7 @@ EPILOG = """\b
 Example:
   handcraft build-vocab ./images --words 20000
   handcraft build-vocab ./other-photos --output vocabulary.h5
-  handcraft index ./images --vocabulary vocabulary.h5
+  handcraft index ./images --store other-store --vocabulary vocabulary.h5
 """
 DEFAULTS = VocabularyOptions()
 

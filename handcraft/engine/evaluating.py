@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,7 +32,8 @@ def evaluate_store(
     found = find_photos([queries])
     if not found.photos:
         raise EvaluationError(f"There are no query photos in {queries}; name their folder with --queries.")
-    paths = {path.relative_to(queries.absolute()).as_posix(): path for path in found.photos}
+    folder = os.path.abspath(queries)
+    paths = {Path(os.path.relpath(path, folder)).as_posix(): path for path in found.photos}
     names = match_names([query.photo for query in wanted], list(paths))
     lost = [query.photo for query in wanted if query.photo not in names]
     if lost:

@@ -21,7 +21,6 @@ from handcraft.engine.writing import (
     require_same_features,
     segment_attributes,
     stored_options,
-    sweep,
     with_removed,
     writer,
 )
@@ -105,7 +104,8 @@ def _require_same_vocabulary(snapshot: Snapshot, path: Path) -> None:
     ):
         raise FingerprintError(
             f"The store {snapshot.store} has a vocabulary of {own.words:,} words of its own, not the "
-            f"{other.words:,} of {path}; leave --vocabulary out, or make another store with --store."
+            f"{other.words:,} of {path}; leave --vocabulary out, replace the store's with "
+            "`handcraft build-vocab`, or make another store with --store."
         )
 
 
@@ -220,9 +220,12 @@ def remove_photos(store: Path, paths: Sequence[Path], *, missing: bool = False) 
         ids = snapshot.collection.ids
         chosen: set[int] = set()
         for path in paths:
-            name = photo_name(Path(os.path.abspath(path)), snapshot.root)
-            prefix = "" if name == "." else f"{name}/"
-            matching = {ids[n] for n in ids if n == name or n.startswith(prefix)}
+            wanted = os.path.abspath(path)
+            matching = {
+                image_id
+                for name, image_id in ids.items()
+                if f"{os.path.normpath(snapshot.root / name)}{os.sep}".startswith(f"{wanted}{os.sep}")
+            }
             if not matching:
                 raise StoreError(
                     f"The store {store} holds no photo {path}; `handcraft info --photos` lists them."
@@ -272,7 +275,6 @@ def optimize(store: Path, *, progress: Progress = silent) -> OptimizeReport:
             )
             write_manifest(store, manifest)
         progress("merging", len(groups), len(groups))
-        sweep(store, manifest)
         return OptimizeReport(
             segments_before=len(before.segments),
             segments_after=len(manifest.segments),

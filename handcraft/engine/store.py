@@ -127,6 +127,7 @@ class Store:
         The photos of the store are given their new words from their kept features.
         """
         features = vocabularies.feature_options(self.path, self._features)
+        vocabularies.require_kept_features(self.path)  # said before the work, not after
         report = vocabularies.train_vocabulary(
             _path_list(paths),
             options or VocabularyOptions(),

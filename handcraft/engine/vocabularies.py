@@ -20,7 +20,6 @@ from handcraft.engine.writing import (
     require_same_space,
     segment_attributes,
     stored_options,
-    sweep,
     writer,
 )
 from handcraft.errors import PhotoError, StoreError, VocabularyError
@@ -121,12 +120,7 @@ def give_vocabulary(
         snapshot = open_snapshot(store)
         manifest = snapshot.manifest
         require_same_space(manifest.fingerprint, tree)
-        without = sum(entry.photos for entry in manifest.segments if entry.features is None)
-        if without:
-            raise StoreError(
-                f"The store {store} keeps no features of {without} photos, so they cannot be given other "
-                "words; index them again into a new store with `handcraft index --store`."
-            )
+        require_kept_features(store)
         entry = add_vocabulary(store, tree, manifest.generation + 1)
         segments, number = [], manifest.next_segment
         changed = manifest.next(vocabulary=entry)
@@ -138,8 +132,19 @@ def give_vocabulary(
             vocabulary=entry, segments=tuple(segments), next_segment=number + len(segments)
         )
         write_manifest(store, changed)
-        sweep(store, changed)
         return len(snapshot.collection)
+
+
+def require_kept_features(store: Path) -> None:
+    """Raise StoreError if a store exists and does not keep the features of all its photos."""
+    if not (store / MANIFEST_FILE).exists():
+        return
+    without = sum(entry.photos for entry in read_manifest(store).segments if entry.features is None)
+    if without:
+        raise StoreError(
+            f"The store {store} keeps no features of {without} photos, so they cannot be given other "
+            "words; index them again into a new store with `handcraft index --store`."
+        )
 
 
 def _reindex(

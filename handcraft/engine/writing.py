@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from handcraft.errors import FingerprintError
+from handcraft.errors import FingerprintError, HandcraftError, StoreError
 from handcraft.features.files import write_features
 from handcraft.features.registry import extractor
 from handcraft.index.segment import Segment, write_segment
@@ -28,6 +29,9 @@ from handcraft.types import Features, Fingerprint
 from handcraft.vocabulary.files import write_vocabulary
 from handcraft.vocabulary.tree import VocabularyTree
 
+# What a writer may leave behind; other files in the folder are not ours to remove.
+_OURS = re.compile(rf"{re.escape(TEMPORARY_PREFIX)}.*|vocabulary-\d+\.h5|\d{{6,}}\.(index|features)\.h5")
+
 
 @contextmanager
 def writer(store: Path, purpose: str) -> Iterator[None]:
@@ -35,20 +39,19 @@ def writer(store: Path, purpose: str) -> Iterator[None]:
     make_folder(store / SEGMENTS_FOLDER)
     with writer_lock(store, purpose):
         if (store / MANIFEST_FILE).exists():
-            sweep(store, read_manifest(store))
-        yield
+            _sweep(store)
+        try:
+            yield
+        finally:
+            with suppress(HandcraftError, OSError):  # another error may be on its way
+                _sweep(store)
 
 
-def sweep(store: Path, manifest: Manifest) -> None:
+def _sweep(store: Path) -> None:
     """Remove the files that the manifest does not name: a killed writer's, or replaced ones."""
-    named = {store / entry.name for entry in manifest.files}
-    candidates = [
-        *store.glob("vocabulary-*.h5"),
-        *store.glob(f"{TEMPORARY_PREFIX}*"),
-        *(store / SEGMENTS_FOLDER).iterdir(),
-    ]
-    for path in candidates:
-        if path not in named:
+    named = {store / entry.name for entry in read_manifest(store).files}
+    for path in [*store.iterdir(), *(store / SEGMENTS_FOLDER).iterdir()]:
+        if _OURS.fullmatch(path.name) and path not in named and path.is_file():
             path.unlink(missing_ok=True)
 
 
@@ -87,7 +90,13 @@ def require_same_features(store: Path, manifest: Manifest, features: FeatureOpti
 
 def stored_options(manifest: Manifest) -> FeatureOptions:
     """The feature options that a store was made with."""
-    return FeatureOptions(**manifest.fingerprint.parameters)  # type: ignore[arg-type]
+    try:
+        return FeatureOptions(**manifest.fingerprint.parameters)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise StoreError(
+            f"The store holds {manifest.fingerprint}, which this handcraft cannot make; "
+            "install the handcraft that made the store."
+        ) from error
 
 
 def add_vocabulary(store: Path, tree: VocabularyTree, generation: int) -> FileEntry:

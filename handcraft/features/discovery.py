@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,12 +31,17 @@ def find_photos(paths: Iterable[Path]) -> Discovery:
     visited: set[tuple[int, int]] = set()
     for path in paths:
         absolute = Path(os.path.abspath(path))  # not resolve(): a link's own name is the photo's
-        if absolute.is_dir():
-            _walk(absolute, photos, errors, visited)
-        elif absolute.exists():
-            photos[absolute] = None
-        else:
+        try:
+            is_folder = stat.S_ISDIR(absolute.stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
             errors.append(PhotoError(f"There is no file or folder {path}; check the name."))
+        except OSError as error:
+            errors.append(_unreadable(absolute, error))
+        else:
+            if is_folder:
+                _walk(absolute, photos, errors, visited)
+            else:
+                photos[absolute] = None
     return Discovery(tuple(photos), tuple(errors))
 
 
@@ -62,7 +68,7 @@ def _walk(
             try:
                 if entry.is_dir():
                     folders.append(path)
-                elif path.suffix.lower() in SUFFIXES:
+                elif path.suffix.lower() in SUFFIXES and (entry.is_file() or not path.exists()):
                     photos[path] = None
             except OSError as error:  # a loop of links cannot even be looked at
                 errors.append(_unreadable(path, error))

@@ -6,13 +6,18 @@ import hashlib
 import io
 import math
 import os
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import BmpImagePlugin, ImageOps, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 from PIL import Image as PillowImage
 
 from handcraft.errors import PhotoError
@@ -59,7 +64,7 @@ def read_grey(path: Path, max_size: int, name: str = "") -> DecodedPhoto:
     image = _open(path, data)
     exif = _exif(image)
     width, height = _upright_size(image, exif.orientation)
-    grey = _resize(_upright_pixels(path, image, "L", max_size), width, height, max_size)
+    grey = _resize(_upright_pixels(path, image, "L", max_size, exif.orientation), width, height, max_size)
     photo = Photo(
         name=name or path.name,
         content_hash=hashlib.blake2b(data, digest_size=16).digest(),
@@ -78,8 +83,9 @@ def read_colour(path: Path, max_size: int) -> NDArray[np.uint8]:
     """Read a photo as (h, w, 3) uint8 RGB, upright, its long side at most `max_size`, to show it."""
     _, data = read_bytes(path)
     image = _open(path, data)
-    width, height = _upright_size(image, _exif(image).orientation)
-    return _resize(_upright_pixels(path, image, "RGB", max_size), width, height, max_size)
+    orientation = _exif(image).orientation
+    width, height = _upright_size(image, orientation)
+    return _resize(_upright_pixels(path, image, "RGB", max_size, orientation), width, height, max_size)
 
 
 def read_bytes(path: Path) -> tuple[int, bytes]:
@@ -111,6 +117,17 @@ def scale_coordinates(x: NDArray[np.floating], scale: float) -> NDArray[np.float
     return (x + 0.5) * scale - 0.5
 
 
+_FILTERS = threading.Lock()  # Python's warning filters are of the process, not of a thread
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep Pillow's warnings about broken EXIF blocks from the user."""
+    with _FILTERS, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def _open(path: Path, data: bytes) -> PillowImage.Image:
     reader = next((reader for magic, reader in _READERS if data.startswith(magic)), None)
     if not data:
@@ -118,7 +135,8 @@ def _open(path: Path, data: bytes) -> PillowImage.Image:
     if reader is None:
         raise PhotoError(f"{path} is not a JPEG, PNG, TIFF, WebP or BMP photo, whatever its name says.")
     try:
-        image: PillowImage.Image = reader(io.BytesIO(data))
+        with _silence():
+            image: PillowImage.Image = reader(io.BytesIO(data))
     except Exception as error:
         raise PhotoError(f"{path} is damaged: its header cannot be read.") from error
     width, height = image.size
@@ -138,11 +156,15 @@ def _upright_size(image: PillowImage.Image, orientation: int) -> tuple[int, int]
     return width, height
 
 
-def _upright_pixels(path: Path, image: PillowImage.Image, mode: str, max_size: int) -> NDArray[np.uint8]:
+def _upright_pixels(
+    path: Path, image: PillowImage.Image, mode: str, max_size: int, orientation: int
+) -> NDArray[np.uint8]:
     """Decode to upright (h, w) grey for mode "L" or (h, w, 3) for "RGB", not much over `max_size`."""
     try:
-        image.draft(mode, (2 * max_size, 2 * max_size))  # JPEG: decodes at 1/2, 1/4 or 1/8 size
-        upright = ImageOps.exif_transpose(image)
+        _draft(image, mode, max_size)
+        turn = None if isinstance(image, TiffImagePlugin.TiffImageFile) else _TURNS.get(orientation)
+        image.load()
+        upright = image if turn is None else image.transpose(turn)
         if upright.mode.startswith(("I", "F")):
             upright = PillowImage.fromarray(_eight_bits(np.asarray(upright)))
         if upright.has_transparency_data:
@@ -154,6 +176,31 @@ def _upright_pixels(path: Path, image: PillowImage.Image, mode: str, max_size: i
         raise
     except Exception as error:
         raise PhotoError(f"{path} is truncated or damaged: its pixels cannot be decoded.") from error
+
+
+_T = PillowImage.Transpose
+_TURNS = {
+    2: _T.FLIP_LEFT_RIGHT,
+    3: _T.ROTATE_180,
+    4: _T.FLIP_TOP_BOTTOM,
+    5: _T.TRANSPOSE,
+    6: _T.ROTATE_270,
+    7: _T.TRANSVERSE,
+    8: _T.ROTATE_90,
+}
+
+
+def _draft(image: PillowImage.Image, mode: str, max_size: int) -> None:
+    """Let a JPEG decode straight to `mode`, and at 1/2, 1/4 or 1/8 size where that divides it: a
+    side that it does not divide would be padded, and every place on it moved."""
+    width, height = image.size
+    fits = [
+        factor
+        for factor in (1, 2, 4, 8)
+        if max(width, height) >= 2 * max_size * factor and width % factor == height % factor == 0
+    ]
+    factor = max(fits, default=1)
+    image.draft(mode, (width // factor, height // factor))
 
 
 def _eight_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
@@ -185,13 +232,14 @@ class _Exif:
 def _exif(image: PillowImage.Image) -> _Exif:
     """The few EXIF facts that are used; a broken EXIF block counts as none."""
     try:
-        exif = image.getexif()
-        gps = exif.get_ifd(_GPS_FOLDER)
+        with _silence():
+            exif = image.getexif()
+            gps, camera = exif.get_ifd(_GPS_FOLDER), exif.get_ifd(_EXIF_FOLDER)
         return _Exif(
             orientation=int(exif.get(_ORIENTATION, 1)),
             latitude=_degrees(gps.get(2), gps.get(1), "S"),
             longitude=_degrees(gps.get(4), gps.get(3), "W"),
-            taken=_iso_time(exif.get_ifd(_EXIF_FOLDER).get(_DATE_TIME_ORIGINAL)),
+            taken=_iso_time(camera.get(_DATE_TIME_ORIGINAL)),
         )
     except Exception:
         return _Exif()
@@ -208,6 +256,7 @@ def _degrees(parts: object, hemisphere: object, negative: str) -> float:
 
 def _iso_time(text: object) -> str:
     """EXIF's "2004:07:21 14:03:59" as "2004-07-21T14:03:59"."""
-    if not isinstance(text, str) or len(text) < 19 or not text[:4].isdigit():
+    try:
+        return datetime.strptime(str(text)[:19], "%Y:%m:%d %H:%M:%S").isoformat()
+    except ValueError:
         return ""
-    return text[:10].replace(":", "-") + "T" + text[11:19]

@@ -52,7 +52,8 @@ def _describe(
     if options.upright:
         sift = cv2.SIFT.create(enable_precise_upscale=True)
         chosen = _upright_keypoints(sift.detect(grey, None), options.max_features)
-        keypoints, raw = sift.compute(grey, chosen)
+        # OpenCV cannot compute no keypoints on a photo of one or two pixels.
+        keypoints, raw = sift.compute(grey, chosen) if chosen else ((), None)
     else:
         sift = cv2.SIFT.create(nfeatures=options.max_features, enable_precise_upscale=True)
         keypoints, raw = sift.detectAndCompute(grey, None)

@@ -69,4 +69,5 @@ def score_segment(query: QueryVector, segment: Segment, norms: NDArray[np.float3
         TERM_WEIGHTS,
         scores,
     )
-    return np.where(norms > 0, scores / np.where(norms > 0, norms, 1), 0).astype(np.float32)
+    cosines = np.where(norms > 0, scores / np.where(norms > 0, norms, 1), 0)
+    return np.minimum(cosines, 1).astype(np.float32)  # rounding may add some 1e-5

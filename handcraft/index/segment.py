@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from handcraft.errors import StoreError
 from handcraft.index._kernels import count_postings, fill_postings
@@ -127,18 +127,30 @@ def read_segment(path: Path) -> Segment:
     return Segment(**parts)
 
 
+def _are_offsets(offsets: ArrayLike, end: int) -> bool:
+    """Whether numbers rise from 0 to `end`."""
+    numbers = [int(number) for number in np.asarray(offsets, np.uint64)]
+    return numbers[0] == 0 and numbers[-1] == end and numbers == sorted(numbers)
+
+
 def check_segment(segment: Segment, vocabulary_size: int) -> list[str]:
     """What is wrong with a segment's arrays, a sentence each; empty for a sound one."""
-    problems = []
     photos, postings, geometry = segment.photos, segment.postings, segment.geometry
     if any(len(getattr(photos, field.name)) != len(photos) for field in fields(PhotoTable)[1:]):
-        problems.append("the columns of the photo table differ in length")
-    if len(geometry.offsets) != len(photos) + 1 or int(geometry.offsets[-1]) != len(geometry.words):
-        problems.append("the geometry does not fit the photo table")
-        return problems
-    if len(geometry.words) and int(geometry.words.max()) >= vocabulary_size:
-        problems.append("a feature has a word that the vocabulary does not have")
-        return problems
+        return ["the columns of the photo table differ in length"]
+    if not _are_offsets([0, *photos.name_ends], len(photos.name_bytes)):
+        return ["the names of the photo table do not fit it"]
+    features = len(geometry.words)
+    if len(geometry.offsets) != len(photos) + 1 or not _are_offsets(geometry.offsets, features):
+        return ["the geometry does not fit the photo table"]
+    if len(geometry.positions) != features or len(geometry.shapes) != features:
+        return ["the columns of the geometry differ in length"]
+    if features and int(geometry.words.max()) >= vocabulary_size:
+        return ["a feature has a word that the vocabulary does not have"]
+    problems = []
+    falls = np.flatnonzero(np.diff(geometry.words.astype(np.int64)) < 0) + 1
+    if not np.isin(falls, geometry.offsets.astype(np.int64)).all():
+        problems.append("the words of a photo are out of order")
     expected = Postings.of(geometry, vocabulary_size)
     for field in fields(Postings):
         if not np.array_equal(getattr(expected, field.name), getattr(postings, field.name)):

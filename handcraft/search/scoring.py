@@ -46,9 +46,11 @@ def shortlist(query: QueryVector, collection: Collection, top: int, threads: int
 
 def best(scores: NDArray[np.float32], top: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """The `top` largest scores above zero and their places, equal scores by place."""
+    if top < 1:
+        return np.empty(0, np.int64), np.empty(0, np.float32)
     if top < len(scores):
         least = np.partition(scores, len(scores) - top)[len(scores) - top]
-        candidates = np.flatnonzero(scores >= max(least, np.finfo(np.float32).tiny))
+        candidates = np.flatnonzero((scores >= least) & (scores > 0))
     else:
         candidates = np.flatnonzero(scores > 0)
     order = np.argsort(-scores[candidates], kind="stable")[:top]

@@ -1,15 +1,17 @@
 """HDF5 files of flat arrays: contiguous, so that they are memory-mapped and never copied.
 
-A file is laid out by h5py and filled by plain writes at the offsets that HDF5 gives. So a full disk
-is an ordinary OSError, and arrays larger than memory are written part by part.
+h5py lays a file out in memory, and plain writes fill it at the offsets that HDF5 gives. So a full
+disk is an ordinary OSError, and arrays larger than memory are written part by part.
 """
 
 from __future__ import annotations
 
+import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
@@ -18,8 +20,12 @@ from numpy.typing import NDArray
 from handcraft.errors import StoreError
 from handcraft.storage.atomic import atomic_path
 
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
 Attribute = str | int | float
 FORMAT = 1
+ALIGNMENT = 64  # bytes, a cache line
 
 
 @dataclass(frozen=True)
@@ -47,17 +53,19 @@ def write_arrays(
     kind: what the file is, checked when it is read. arrays: each the parts to be joined along the
     first axis; all parts of an array have one dtype.
     """
-    with atomic_path(path) as temporary:
-        offsets = _lay_out(temporary, arrays, {**attributes, "kind": kind, "format": FORMAT})
-        with temporary.open("rb+", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(file.fileno(), 0, size)  # a full disk shows here, not half-way
-            for name, parts in arrays.items():
-                file.seek(offsets[name])
-                for part in parts:
-                    if part.size:
-                        _write_all(file.fileno(), np.ascontiguousarray(part).data.cast("B"))
+    metadata, offsets = _lay_out(arrays, {**attributes, "kind": kind, "format": FORMAT})
+    with atomic_path(path) as temporary, temporary.open("wb", buffering=0) as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, metadata.size)  # a full disk shows here, not half-way
+        file.truncate(metadata.size)
+        for offset, page in metadata.pages():
+            file.seek(offset)
+            _write_all(file, memoryview(page))
+        for name, parts in arrays.items():
+            file.seek(offsets[name])
+            for part in parts:
+                if part.size:
+                    _write_all(file, np.ascontiguousarray(part).data.cast("B"))
 
 
 def read_arrays(path: Path, kind: str) -> ArrayFile:
@@ -72,13 +80,14 @@ def read_arrays(path: Path, kind: str) -> ArrayFile:
         raise StoreError(f"{path} is missing.") from error
     except PermissionError as error:
         raise StoreError(f"No permission to read {path}; change its mode or your user.") from error
-    except (OSError, RuntimeError, KeyError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise StoreError(f"{path} is truncated or damaged; make it again.") from error
     arrays = {}
     for name, (shape, dtype, offset) in places.items():
         count = int(np.prod(shape))
         if count == 0:
             arrays[name] = np.empty(shape, dtype)
+            arrays[name].flags.writeable = False
             continue
         if offset is None or offset + count * dtype.itemsize > size:
             raise StoreError(f"{path} is truncated; make it again.")
@@ -86,17 +95,74 @@ def read_arrays(path: Path, kind: str) -> ArrayFile:
     return ArrayFile(path, arrays, attributes)
 
 
+class _SparseFile(io.RawIOBase):
+    """A file in memory that holds only the pages that were written: HDF5's metadata, while the
+    arrays between are gaps that may be larger than memory."""
+
+    PAGE = 4096
+
+    def __init__(self) -> None:
+        self._pages: dict[int, bytearray] = {}
+        self._place = 0
+        self.size = 0
+
+    def pages(self) -> Iterator[tuple[int, bytes]]:
+        """The offsets and contents of the pages, in order, the last one cut to the file's size."""
+        for number, page in sorted(self._pages.items()):
+            offset = number * self.PAGE
+            yield offset, bytes(page[: self.size - offset])
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._place = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self.size}[whence]
+        return self._place
+
+    def tell(self) -> int:
+        return self._place
+
+    def truncate(self, size: int | None = None) -> int:
+        self.size = self._place if size is None else size
+        return self.size
+
+    def write(self, data: Buffer) -> int:
+        values = memoryview(data).cast("B")
+        for offset in range(len(values)):
+            number, place = divmod(self._place + offset, self.PAGE)
+            self._pages.setdefault(number, bytearray(self.PAGE))[place] = values[offset]
+        self._place += len(values)
+        self.size = max(self.size, self._place)
+        return len(values)
+
+    def readinto(self, target: Buffer) -> int:
+        values = memoryview(target).cast("B")
+        for offset in range(len(values)):
+            number, place = divmod(self._place + offset, self.PAGE)
+            values[offset] = self._pages[number][place] if number in self._pages else 0
+        self._place += len(values)
+        return len(values)
+
+
 def _lay_out(
-    path: Path, arrays: Mapping[str, Sequence[NDArray[np.generic]]], attributes: Mapping[str, Attribute]
-) -> dict[str, int]:
-    """Make the file with room for every array, still unwritten; return where each one goes."""
+    arrays: Mapping[str, Sequence[NDArray[np.generic]]], attributes: Mapping[str, Attribute]
+) -> tuple[_SparseFile, dict[str, int]]:
+    """HDF5's metadata for these arrays and attributes, and the offset at which each array goes."""
     properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     properties.set_layout(h5py.h5d.CONTIGUOUS)
     properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
     properties.set_obj_track_times(False)  # equal arrays make equal files
     offsets = {}
-    with h5py.File(path, "w", libver="v110") as file:
+    metadata = _SparseFile()
+    # Aligned, because numba compiles kernels anew for arrays that are not.
+    with h5py.File(metadata, "w", libver="v110", alignment_threshold=1, alignment_interval=ALIGNMENT) as file:
         for name, value in attributes.items():
             file.attrs[name] = value
         for name, parts in arrays.items():
@@ -105,12 +171,12 @@ def _lay_out(
             kind = h5py.h5t.py_create(parts[0].dtype, logical=True)
             data = h5py.h5d.create(file.id, name.encode(), kind, space, properties)
             offsets[name] = data.get_offset() or 0
-    return offsets
+    return metadata, offsets
 
 
-def _write_all(descriptor: int, data: memoryview) -> None:
+def _write_all(file: io.FileIO, data: memoryview) -> None:
     while data:
-        data = data[os.write(descriptor, data) :]
+        data = data[file.write(data) :]
 
 
 def _check_kind(path: Path, kind: str, attributes: Mapping[str, Attribute]) -> None:

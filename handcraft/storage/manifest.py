@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from handcraft.errors import StoreError
 from handcraft.storage.atomic import sha256, write_atomically
 from handcraft.types import Fingerprint
+
+Value = TypeVar("Value")
 
 FORMAT = 1
 MANIFEST_FILE = "manifest.json"
@@ -101,23 +103,50 @@ def read_manifest(store: Path) -> Manifest:
 
 
 def _parse(data: dict[str, Any]) -> Manifest:
-    segments = tuple(
-        SegmentEntry(
-            number=int(segment["number"]),
-            photos=int(segment["photos"]),
-            index=FileEntry(**segment["index"]),
-            features=FileEntry(**segment["features"]) if segment["features"] else None,
-            removed=tuple(int(i) for i in segment["removed"]),
-        )
-        for segment in data["segments"]
-    )
+    """Raises KeyError, TypeError or ValueError for what is not a manifest."""
     return Manifest(
-        root=str(data["root"]),
-        fingerprint=Fingerprint(**data["fingerprint"]),
-        vocabulary=FileEntry(**data["vocabulary"]),
-        segments=segments,
-        method=str(data["method"]),
-        generation=int(data["generation"]),
-        next_segment=int(data["next_segment"]),
-        format=int(data["format"]),
+        root=_of_type(str, data["root"]),
+        fingerprint=_parse_fingerprint(data["fingerprint"]),
+        vocabulary=_parse_file(data["vocabulary"]),
+        segments=tuple(_parse_segment(segment) for segment in data["segments"]),
+        method=_of_type(str, data["method"]),
+        generation=_of_type(int, data["generation"]),
+        next_segment=_of_type(int, data["next_segment"]),
+        format=_of_type(int, data["format"]),
     )
+
+
+def _parse_segment(data: dict[str, Any]) -> SegmentEntry:
+    photos = _of_type(int, data["photos"])
+    removed = tuple(_of_type(int, local_id) for local_id in data["removed"])
+    if any(not 0 <= local_id < photos for local_id in removed):
+        raise ValueError("a removed photo that the segment does not have")
+    return SegmentEntry(
+        number=_of_type(int, data["number"]),
+        photos=photos,
+        index=_parse_file(data["index"]),
+        features=_parse_file(data["features"]) if data["features"] is not None else None,
+        removed=removed,
+    )
+
+
+def _parse_file(data: dict[str, Any]) -> FileEntry:
+    return FileEntry(_of_type(str, data["name"]), _of_type(int, data["size"]), _of_type(str, data["sha256"]))
+
+
+def _parse_fingerprint(data: dict[str, Any]) -> Fingerprint:
+    fingerprint = Fingerprint(**{"parameters": None, **data})
+    for kind, value in (
+        (str, fingerprint.descriptor),
+        (int, fingerprint.dimension),
+        (str, fingerprint.dtype),
+        (dict, fingerprint.parameters),
+    ):
+        _of_type(kind, value)
+    return fingerprint
+
+
+def _of_type(kind: type[Value], value: object) -> Value:
+    if not isinstance(value, kind):
+        raise TypeError(f"{value!r} instead of {kind.__name__}")
+    return value

@@ -70,10 +70,10 @@ def best_hypothesis(points, maps, scales, turns, pairs, weights, limits, query_m
 
     points: (n, 4) float64, query x, y and photo x, y of each pair. maps: (n, 2, 3) float64, the
     affine map of each pair's frames. scales: (n,) float64, square root of the map's determinant.
-    turns: (n, 2) float64, cosine and sine of the map's rotation. pairs: (n, 2) int32, features.
+    turns: (n, 2) float64, cosine and sine of the map's rotation. pairs: (n, 2) int32, the pairs' points.
     weights: (n,) float64. limits: squared transfer error; largest scale change; largest ratio of a
     pair's scale to the hypothesis's; least cosine of their difference in rotation.
-    query_marks, photo_marks: work space as long as the features, holding −1.
+    query_marks, photo_marks: int32 work space as long as there are points, holding −1.
     Returns the best pair (−1 for none) and its weight; equals go to the first.
     """
     error_limit, scale_limit, ratio_limit, turn_limit = limits
@@ -135,10 +135,10 @@ def transfer_errors(points, maps_scales, turns, affine, limits, errors):
 
 @kernel
 def one_to_one(order, pairs, query_taken, photo_taken, chosen):
-    """Choose pairs in this order, none of whose features was chosen before; return how many.
+    """Choose pairs in this order, neither of whose points was chosen before; return how many.
 
-    order: (n,) int64, rows of pairs (m, 2) int32. query_taken, photo_taken: bool work space as long
-    as the features, all False. Written: chosen (n,) int64.
+    order: (n,) int64, rows of pairs (m, 2) int32, which number points. query_taken, photo_taken: bool
+    work space as long as there are points, all False. Written: chosen (n,) int64.
     """
     count = 0
     for place in range(order.shape[0]):

@@ -30,8 +30,9 @@ class _Pairs:
 
     points: (n, 4) float64, query x, y and photo x, y. maps: (n, 2, 3), the affine map of each
     pair's frames, A_photo · A_query⁻¹ and the translation. scales: (n,), square root of its
-    determinant. turns: (n, 2), cosine and sine of its rotation. pairs: (n, 2) int32.
-    weights: (n,), idf of the word.
+    determinant. turns: (n, 2), cosine and sine of its rotation. pairs: (n, 2) int32, numbers below
+    n of the query's and the photo's point: features of one point, which differ in orientation, share
+    its number. weights: (n,), idf of the word.
     """
 
     points: NDArray[np.float64]
@@ -40,8 +41,6 @@ class _Pairs:
     turns: NDArray[np.float64]
     pairs: NDArray[np.int32]
     weights: NDArray[np.float64]
-    query_features: int
-    photo_features: int
 
 
 def verify(
@@ -57,7 +56,7 @@ def verify(
     the whole query without one.
     """
     found = correspondences(query, photo, options.max_pairs_per_word)
-    pairs = _prepare(query, photo, found, idf)
+    pairs = _prepare(query, photo, found, idf, options)
     if len(pairs.points) < options.min_inliers:
         return None
     affine = _best_single_pair(pairs, options)
@@ -69,12 +68,22 @@ def verify(
     return _match(query, photo, pairs, affine, inliers, roi)
 
 
-def _prepare(query: QuerySide, photo: PhotoSide, found: Correspondences, idf: NDArray[np.float32]) -> _Pairs:
+def _prepare(
+    query: QuerySide,
+    photo: PhotoSide,
+    found: Correspondences,
+    idf: NDArray[np.float32],
+    options: VerificationOptions,
+) -> _Pairs:
+    """The pairs whose frames have an area and suggest a map that does not flatten the photo."""
     query_frames = _normalise(query.frames, query)[found.pairs[:, 0]]
     photo_frames = _normalise(photo.frames, photo)[found.pairs[:, 1]]
     sound = (_determinants(query_frames) > 0) & (_determinants(photo_frames) > 0)
-    query_frames, photo_frames = query_frames[sound], photo_frames[sound]
+    words, query_frames, photo_frames = found.words[sound], query_frames[sound], photo_frames[sound]
     shapes = photo_frames[:, :, :2] @ np.linalg.inv(query_frames[:, :, :2])
+    fair = _anisotropies(shapes) <= options.max_anisotropy
+    words, shapes = words[fair], shapes[fair]
+    query_frames, photo_frames = query_frames[fair], photo_frames[fair]
     query_points, photo_points = query_frames[:, :, 2], photo_frames[:, :, 2]
     translations = photo_points - np.einsum("nij,nj->ni", shapes, query_points)
     maps = np.concatenate([shapes, translations[:, :, None]], axis=2)
@@ -85,11 +94,15 @@ def _prepare(query: QuerySide, photo: PhotoSide, found: Correspondences, idf: ND
         maps=maps,
         scales=np.sqrt(_determinants(maps)),
         turns=turns / lengths,
-        pairs=found.pairs[sound],
-        weights=idf[found.words[sound]].astype(np.float64),
-        query_features=len(query.frames),
-        photo_features=len(photo.frames),
+        pairs=np.stack([_point_numbers(query_points), _point_numbers(photo_points)], axis=1),
+        weights=idf[words].astype(np.float64),
     )
+
+
+def _point_numbers(points: NDArray[np.float64]) -> NDArray[np.int32]:
+    """(n,) int32, equal for equal points of (n, 2)."""
+    _, numbers = np.unique(points[:, 0] + 1j * points[:, 1], return_inverse=True)
+    return numbers.astype(np.int32)
 
 
 def _normalise(frames: NDArray[np.float64], side: QuerySide | PhotoSide) -> NDArray[np.float64]:
@@ -98,6 +111,14 @@ def _normalise(frames: NDArray[np.float64], side: QuerySide | PhotoSide) -> NDAr
 
 def _determinants(frames: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(frames[:, 0, 0] * frames[:, 1, 1] - frames[:, 0, 1] * frames[:, 1, 0])
+
+
+def _anisotropies(shapes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n,), the ratio of the singular values of (n, 2, 2) matrices of positive determinant."""
+    half_squares = (shapes**2).sum(axis=(1, 2)) / 2
+    determinants = _determinants(shapes)
+    roots = np.sqrt(np.maximum(half_squares**2 - determinants**2, 0))
+    return np.asarray((half_squares + roots) / determinants)
 
 
 def _limits(tolerance: float, options: VerificationOptions) -> tuple[float, float, float, float]:
@@ -118,55 +139,84 @@ def _best_single_pair(pairs: _Pairs, options: VerificationOptions) -> NDArray[np
         pairs.pairs,
         pairs.weights,
         _limits(options.hypothesis_tolerance, options),
-        np.full(pairs.query_features, -1, np.int32),
-        np.full(pairs.photo_features, -1, np.int32),
+        np.full(len(pairs.points), -1, np.int32),
+        np.full(len(pairs.points), -1, np.int32),
     )
     return pairs.maps[best] if best >= 0 else None
 
 
 def _refit(
-    pairs: _Pairs, affine: NDArray[np.float64], options: VerificationOptions
+    pairs: _Pairs, hypothesis: NDArray[np.float64], options: VerificationOptions
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Refit the map to its inliers by least squares while their weight grows."""
-    inliers = _inliers(pairs, affine, options.hypothesis_tolerance, options)
-    best = affine, _inliers(pairs, affine, options.inlier_tolerance, options)
+    """Refit the map to its inliers by least squares for as long as their weight grows.
+
+    Returns the least-squares map of the heaviest inliers, and their rows. Inliers that determine no
+    plausible map, such as those on one line, keep the hypothesis.
+    """
+    best = _inliers(pairs, hypothesis, options.inlier_tolerance, options)
+    inliers = _inliers(pairs, hypothesis, options.hypothesis_tolerance, options)
     for _ in range(options.refits):
-        fitted = _least_squares(pairs, inliers)
-        if fitted is None or not _plausible(fitted, options):
+        fitted = _least_squares(pairs, inliers, options)
+        if fitted is None:
             break
         inliers = _inliers(pairs, fitted, options.inlier_tolerance, options)
-        if pairs.weights[inliers].sum() <= pairs.weights[best[1]].sum():
+        if pairs.weights[inliers].sum() <= pairs.weights[best].sum():
             break
-        best = fitted, inliers
-    return best
+        best = inliers
+    return _settle(pairs, hypothesis, best, options) if options.refits else (hypothesis, best)
+
+
+def _settle(
+    pairs: _Pairs, hypothesis: NDArray[np.float64], inliers: NDArray[np.int64], options: VerificationOptions
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Fit the map to its inliers and drop those that it then misses, until it misses none."""
+    while True:
+        fitted = _least_squares(pairs, inliers, options)
+        if fitted is None:
+            return hypothesis, inliers
+        kept = np.isfinite(_errors(pairs, fitted, options.inlier_tolerance, options)[inliers])
+        if kept.all():
+            return fitted, inliers
+        hypothesis, inliers = fitted, inliers[kept]
 
 
 def _inliers(
     pairs: _Pairs, affine: NDArray[np.float64], tolerance: float, options: VerificationOptions
 ) -> NDArray[np.int64]:
     """Rows of the inliers of a map, one to one in both photos, the least error first."""
-    errors = np.empty(len(pairs.points))
-    transfer_errors(pairs.points, pairs.scales, pairs.turns, affine, _limits(tolerance, options), errors)
+    errors = _errors(pairs, affine, tolerance, options)
     order = np.argsort(errors, kind="stable")[: int(np.isfinite(errors).sum())]
     chosen = np.empty(len(order), np.int64)
     count = one_to_one(
         order,
         pairs.pairs,
-        np.zeros(pairs.query_features, np.bool_),
-        np.zeros(pairs.photo_features, np.bool_),
+        np.zeros(len(pairs.points), np.bool_),
+        np.zeros(len(pairs.points), np.bool_),
         chosen,
     )
     return chosen[:count]
 
 
-def _least_squares(pairs: _Pairs, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
-    """The affine map of these rows, None where their points do not determine one."""
+def _errors(
+    pairs: _Pairs, affine: NDArray[np.float64], tolerance: float, options: VerificationOptions
+) -> NDArray[np.float64]:
+    """(n,) squared transfer errors under a map, infinite for pairs that disagree with it."""
+    errors = np.empty(len(pairs.points))
+    transfer_errors(pairs.points, pairs.scales, pairs.turns, affine, _limits(tolerance, options), errors)
+    return errors
+
+
+def _least_squares(
+    pairs: _Pairs, rows: NDArray[np.int64], options: VerificationOptions
+) -> NDArray[np.float64] | None:
+    """The affine map of these rows, None where they determine none or an implausible one."""
     if len(rows) < 3:
         return None
     points = pairs.points[rows]
     design = np.concatenate([points[:, :2], np.ones((len(rows), 1))], axis=1)
     solution, _, rank, _ = np.linalg.lstsq(design, points[:, 2:], rcond=1e-6)
-    return np.ascontiguousarray(solution.T) if rank == 3 else None
+    affine = np.ascontiguousarray(solution.T)
+    return affine if rank == 3 and _plausible(affine, options) else None
 
 
 def _plausible(affine: NDArray[np.float64], options: VerificationOptions) -> bool:

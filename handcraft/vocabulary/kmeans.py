@@ -47,13 +47,13 @@ def kmeans(
     `tolerance`. A cluster that loses its last point restarts at the worst served point. With no
     more distinct points than `clusters`, the distinct points are the centroids.
     """
-    # Only a small set can have fewer distinct points than clusters; sorting a large one is slow.
-    if len(points) <= 8 * clusters:
+    centroids = _plus_plus_start(points, clusters, generator)
+    # A start with equal points saw no others; only then is it worth sorting all the points.
+    if len(np.unique(centroids, axis=0)) < clusters:
         distinct = np.unique(points, axis=0)
         if len(distinct) <= clusters:
             labels, distances, _, _ = _assign(points, distinct)
             return Clustering(distinct, labels, distances)
-    centroids = _plus_plus_start(points, clusters, generator)
     previous = np.inf
     for _ in range(iterations):
         labels, distances, sums, counts = _assign(points, centroids)

@@ -106,9 +106,9 @@ def _split_level(
 
     def split(index: int) -> Clustering | None:
         node = level[index]
-        branching = round(node.words ** (1 / (levels_below + 1)))
-        if branching < 2:
+        if node.words < 2:
             return None
+        branching = max(2, round(node.words ** (1 / (levels_below + 1))))
         generator = np.random.default_rng((options.seed, depth, index))
         return kmeans(
             descriptors[node.rows],
@@ -119,7 +119,7 @@ def _split_level(
         )
 
     splits: list[Clustering | None] = []
-    done = 0
+    done = len(descriptors) - sum(len(node.rows) for node in level)  # of leaves above this level
     for node, clustering in zip(level, pool.map(split, range(len(level))), strict=True):
         splits.append(clustering)
         done += len(node.rows)
@@ -134,10 +134,14 @@ def _children(node: _Node, split: Clustering) -> list[_Node]:
     order = np.argsort(split.labels, kind="stable")
     rows = np.split(node.rows[order], np.cumsum(populations)[:-1])
     # A word to each child first, the rest by population.
-    quotas = populations / populations.sum() * max(0, node.words - len(populations))
+    spare = min(max(0, node.words - len(populations)), int(np.maximum(populations - 1, 0).sum()))
+    quotas = populations / populations.sum() * spare
     shares = np.floor(quotas).astype(np.int64)
-    missing = max(0, node.words - len(populations)) - int(shares.sum())
-    shares[np.argsort(shares - quotas, kind="stable")[:missing]] += 1
+    # A remainder goes where there is another descriptor to be a word of.
+    while (missing := spare - int(shares.sum())) > 0:
+        order = np.argsort(shares - quotas, kind="stable")
+        order = order[shares[order] < populations[order] - 1]
+        shares[order[:missing]] += 1
     errors = np.bincount(split.labels, weights=split.distances, minlength=len(split.centroids))
     return [
         _Node(child_rows, int(share) + 1, float(error))

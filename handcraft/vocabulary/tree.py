@@ -40,7 +40,12 @@ class VocabularyTree:
 
     def __post_init__(self) -> None:
         nodes = len(self.child_counts)
-        if self.centroids.shape != (nodes, self.fingerprint.dimension) or not nodes:
+        space = self.fingerprint
+        if (
+            self.centroids.shape != (nodes, space.dimension)
+            or self.centroids.dtype != space.dtype
+            or not nodes
+        ):
             raise VocabularyError("The vocabulary is damaged: its centroids do not fit its tree.")
         # Every node but the root is somebody's child, and children come after their parent.
         first = self.first_child

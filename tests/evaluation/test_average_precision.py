@@ -105,9 +105,7 @@ def test_a_perfect_ranking_gives_exactly_1(positives: int, others: int, seed: in
 
 
 @given(cases(), st.lists(st.integers(0, 30), min_size=1, max_size=10))
-def test_junk_anywhere_changes_nothing(
-    case: tuple[list[str], set[str], set[str]], places: list[int]
-) -> None:
+def test_junk_anywhere_changes_nothing(case: tuple[list[str], set[str], set[str]], places: list[int]) -> None:
     ranking, positives, junk = case
     littered = list(ranking)
     for number, place in enumerate(places):

@@ -228,8 +228,7 @@ def test_a_ranking_of_unknown_names_is_an_error() -> None:
     with pytest.raises(EvaluationError) as error:
         evaluate([make_query("q", {"a"})], ["a.jpg"], lambda query: ["a.jpg", "/photos/a.jpg"])
     assert str(error.value) == (
-        "The search for 'q' gave '/photos/a.jpg', which is not in the store; "
-        "give the rankings stored names."
+        "The search for 'q' gave '/photos/a.jpg', which is not in the store; give the rankings stored names."
     )
 
 

@@ -1,0 +1,148 @@
+"""Help: every command has some, with an example, and it is quick to come."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import click
+import pytest
+from commands import run, run_process
+
+import handcraft
+from handcraft.cli import cli
+from handcraft.options import (
+    FeatureOptions,
+    IndexOptions,
+    QueryOptions,
+    VerificationOptions,
+    VocabularyOptions,
+)
+
+COMMANDS = list(cli.commands)
+CHECKOUT = Path(handcraft.__file__).parent.parent
+
+
+def test_the_commands_are_those_of_the_issue() -> None:
+    expected = {"index", "query", "build-vocab", "remove", "optimize", "info", "check", "evaluate", "demo"}
+    assert set(COMMANDS) == expected
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_an_example(name: str) -> None:
+    command = cli.commands[name]
+    assert command.help
+    assert command.help.split("\n")[0].endswith(".")
+    text = run(name, "--help").out
+    assert text == run(name, "-h").out
+    example = text.split("Example:\n")[1]
+    assert re.search(rf"^    ?handcraft {name}\b", example, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_has_help(name: str) -> None:
+    for parameter in cli.commands[name].params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, parameter.name
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_examples_are_valid(name: str) -> None:
+    """Every option and argument of an example is one that the command takes."""
+    example = run(name, "--help").out.split("Example:\n")[1]
+    lines = [line.strip() for line in example.splitlines() if line.strip().startswith("handcraft ")]
+    assert lines
+    for line in lines:
+        _, command, *arguments = line.split(" && ")[0].split()
+        with click.Context(cli) as parent:
+            cli.commands[command].make_context(command, arguments, parent, resilient_parsing=False)
+
+
+def test_the_help_of_all_lists_every_command_and_the_exit_codes() -> None:
+    text = run("--help").out
+    for name in COMMANDS:
+        assert f"\n  {name} " in text
+    for code in ("0 done", "1 not done", "2 wrong usage", "130 interrupted"):
+        assert code in text
+
+
+def test_the_version() -> None:
+    assert run("--version").out == f"handcraft, version {handcraft.__version__}\n"
+
+
+def test_help_needs_none_of_the_slow_libraries() -> None:
+    code = (
+        "import sys\n"
+        "from handcraft.cli import main\n"
+        "sys.argv = ['handcraft', '--help']\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit:\n"
+        "    slow = ('numpy', 'scipy', 'sklearn', 'cv2', 'numba', 'h5py', 'PIL', 'rich')\n"
+        "    print([name for name in slow if name in sys.modules], file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert "handcraft query photo.jpg --verify" in done.stdout
+    assert done.stderr == "[]\n"
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        (sys.executable, str(CHECKOUT / "cli.py")),
+        (sys.executable, "-m", "handcraft"),
+        (str(Path(sys.executable).with_name("handcraft")),),
+    ],
+    ids=["cli.py", "module", "script"],
+)
+def test_every_way_to_start_it(program: tuple[str, ...], tmp_path: Path) -> None:
+    if not Path(program[-1]).exists() and program[-1] != "handcraft":
+        pytest.skip(f"{program[-1]} is only there in a checkout")
+    outcome = run_process("query", "photo.jpg", code=1, folder=tmp_path, program=program)
+    assert outcome.err == (
+        f"Error: There is no store at {tmp_path / '.handcraft'}; "
+        "make one with `handcraft index FOLDER` or name one with --store.\n"
+    )
+
+
+DEFAULTS = [
+    ("index", "--max-features", FeatureOptions().max_features),
+    ("index", "--max-size", FeatureOptions().max_size),
+    ("index", "--detector", FeatureOptions().detector),
+    ("index", "--keep-features", "keep-features" if IndexOptions().keep_features else "no-keep-features"),
+    ("build-vocab", "--words", VocabularyOptions().words),
+    ("build-vocab", "--depth", VocabularyOptions().depth),
+    ("build-vocab", "--sample", VocabularyOptions().sample),
+    ("build-vocab", "--iterations", VocabularyOptions().iterations),
+    ("build-vocab", "--seed", VocabularyOptions().seed),
+    ("build-vocab", "--max-features", FeatureOptions().max_features),
+    ("build-vocab", "--max-size", FeatureOptions().max_size),
+    ("query", "--top", QueryOptions().top),
+    ("query", "--verify-depth", VerificationOptions().depth),
+]
+
+
+@pytest.mark.parametrize(("command", "option", "default"), DEFAULTS)
+def test_the_defaults_shown_are_those_of_the_options(command: str, option: str, default: object) -> None:
+    options = re.split(r"\n  (?=-)", run(command, "--help").out)
+    (text,) = [part for part in options if part.startswith((f"{option} ", f"{option},"))]
+    shown = re.search(r"\[default: ([^\];]+)", " ".join(text.split()))
+    assert shown is not None, text
+    assert shown[1] == str(default)
+
+
+def test_upright_is_off_unless_asked_for() -> None:
+    assert not FeatureOptions().upright
+    assert not QueryOptions().verify
+
+
+def test_every_option_of_training_can_be_set() -> None:
+    names = {parameter.name for parameter in cli.commands["build-vocab"].params}
+    assert {field.name for field in fields(VocabularyOptions)} - names == {"tolerance"}
+    assert {field.name for field in fields(FeatureOptions)} <= names
+    assert {field.name for field in fields(FeatureOptions)} <= {
+        parameter.name for parameter in cli.commands["index"].params
+    }

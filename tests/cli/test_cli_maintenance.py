@@ -1,0 +1,210 @@
+"""handcraft remove, optimize, info, check and evaluate."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from commands import run, sentence
+from photographs import SCENES, copy_of, indexed_collection, save, scene
+
+import handcraft
+
+PHOTOS = SCENES + 2
+AMOUNT = r"[\d.]+ (?:bytes|KB|MB)"
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return indexed_collection(tmp_path_factory)
+
+
+@pytest.fixture
+def own(collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the collection, which is also the current folder."""
+    monkeypatch.delenv("HANDCRAFT_STORE", raising=False)
+    own = copy_of(collection, tmp_path)
+    monkeypatch.chdir(own)
+    return own
+
+
+# --- remove ---
+
+
+def test_remove(own: Path) -> None:
+    assert run("remove", "photos/scene-0.jpg").out == "1 photo removed; .handcraft holds 9 photos.\n"
+    assert run("remove", "photos/views", "photos/scene-1.jpg").out.startswith("3 photos removed; ")
+    assert (own / "photos" / "scene-0.jpg").exists()
+    names = run("info", "--photos").out.splitlines()
+    assert names == [f"photos/scene-{number}.jpg" for number in range(2, SCENES)]
+
+
+def test_remove_from_another_folder(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(own / "photos" / "views")
+    assert run("remove", "near.jpg", "../scene-0.jpg").out.startswith("2 photos removed; ")
+    assert run("remove", ".").out.startswith("1 photo removed; ")
+
+
+def test_remove_missing(own: Path) -> None:
+    shutil.rmtree(own / "photos" / "views")
+    assert run("remove", "--missing").out.startswith("2 photos removed; ")
+    assert run("remove", "--missing").out.startswith("0 photos removed; ")
+
+
+def test_remove_needs_to_know_what(own: Path) -> None:
+    assert "Name the photos to remove, or say --missing." in run("remove", code=2).err
+
+
+def test_remove_what_is_not_there(own: Path) -> None:
+    text = sentence(run("remove", "photos/scene-0.jpg", "absent.jpg", code=1))
+    assert text == (
+        f"The store {own / '.handcraft'} holds no photo absent.jpg; `handcraft info --photos` lists them."
+    )
+    assert len(run("info", "--photos").out.splitlines()) == PHOTOS
+
+
+# --- optimize ---
+
+
+def test_optimize(own: Path) -> None:
+    save(scene(95), own / "photos" / "new.jpg")
+    run("index", "photos")
+    run("remove", "photos/scene-0.jpg")
+    outcome = run("optimize")
+    pattern = rf"2 segments became 1, 1 removed photo dropped, {AMOUNT} became {AMOUNT}\.\n"
+    assert re.fullmatch(pattern, outcome.out)
+    assert outcome.err == ""
+    assert run("check").code == 0
+
+
+# --- info ---
+
+
+def test_info_in_json(own: Path) -> None:
+    data = run("info", "--json").data
+    facts = handcraft.open(".handcraft").info()
+    assert data["store"] == str(own / ".handcraft")
+    assert data["root"] == str(own)
+    assert data["photos"] == facts.photos == PHOTOS
+    assert (data["words"], data["words_used"]) == (facts.words, facts.words_used)
+    assert data["training"]["photos"] == facts.training.photos
+    assert data["bytes"] == facts.bytes
+    assert [segment["entries"] for segment in data["segments"]] == [facts.segments[0].entries]
+    assert "names" not in data
+    assert run("info", "--json", "--photos").data["names"] == list(handcraft.open(".handcraft").names)
+
+
+def test_info_as_text_says_the_same(own: Path) -> None:
+    run("remove", "photos/scene-0.jpg")
+    facts = handcraft.open(".handcraft").info()
+    facts_of = dict(re.findall(r"^(\w[\w ]*?)  +(.+)$", run("info").out, re.MULTILINE))
+    assert facts_of["store"] == ".handcraft"
+    assert facts_of["photos of"] == "."
+    assert facts_of["photos"] == "9"
+    assert facts_of["features"] == f"{facts.segments[0].features:,} of {facts.fingerprint}"
+    assert facts_of["words"] == f"{facts.words:,}, of which {facts.words_used:,} occur"
+    assert facts_of["generation"] == str(facts.generation)
+    last = run("info").out.splitlines()[-1].split()
+    assert last[:4] == ["1", "9", "1", f"{facts.segments[0].entries:,}"]
+
+
+def test_names_are_listed_one_a_line(own: Path) -> None:
+    assert run("info", "--photos").out.splitlines() == list(handcraft.open(".handcraft").names)
+
+
+# --- check ---
+
+
+def test_check_of_a_whole_store(own: Path) -> None:
+    outcome = run("check")
+    assert re.fullmatch(rf"\.handcraft is whole: 10 photos, 4 files, {AMOUNT} read\.\n", outcome.out)
+    assert outcome.err == ""
+    data = run("check", "--json").data
+    assert data.pop("bytes") > 0
+    expected = {"store": str(own / ".handcraft"), "whole": True, "photos": PHOTOS, "files": 4, "problems": []}
+    assert data == expected
+
+
+def test_check_of_a_broken_store(own: Path) -> None:
+    segment = own / ".handcraft" / "segments" / "000001.index.h5"
+    data = bytearray(segment.read_bytes())
+    data[-1] ^= 1
+    segment.write_bytes(data)
+    outcome = run("check", code=1)
+    assert outcome.out == ""
+    problem, verdict = outcome.err.splitlines()
+    assert problem == f"{segment} has changed since it was written: its checksum differs."
+    assert verdict == (
+        ".handcraft is broken; index the photos again into a new store with `handcraft index --store`."
+    )
+    report = run("check", "--json", code=1).data
+    assert (report["whole"], report["problems"]) == (False, [problem])
+
+
+# --- evaluate ---
+
+
+@pytest.fixture
+def truth(own: Path) -> Path:
+    (own / "queries").mkdir()
+    shutil.copy("query.jpg", "queries/three.jpg")
+    answers = {"three.jpg": ["scene-3.jpg", "near.jpg", "turned.jpg", "absent.jpg"]}
+    path = own / "truth.json"
+    path.write_text(json.dumps(answers), encoding="utf-8")
+    return path
+
+
+def test_evaluate(own: Path, truth: Path) -> None:
+    outcome = run("evaluate", "--queries", "queries", "--ground-truth", truth)
+    lines = outcome.out.splitlines()
+    assert lines[0] == "1 query, 10 photos"
+    assert [line.split()[:-1] for line in lines[1:]] == [
+        ["mAP"],
+        ["precision@1"],
+        ["precision@5"],
+        ["precision@10"],
+        ["ms", "a", "query"],
+    ]
+    assert [line.split()[-1] for line in lines[1:5]] == ["0.7500", "1.0000", "0.6000", "0.3000"]
+    assert outcome.err == "1 relevant photo not in the store, counted as not found.\n"
+
+
+@pytest.mark.parametrize("arguments", [(), ("--verify",)])
+def test_evaluate_in_json(own: Path, truth: Path, arguments: tuple[str, ...]) -> None:
+    data = run("evaluate", "--queries", "queries", "--ground-truth", truth, "--json", *arguments).data
+    assert data["verify"] is bool(arguments)
+    assert data["store"] == str(own / ".handcraft")
+    assert data["mean_average_precision"] == 0.75
+    assert data["mean_precision"] == {"1": 1.0, "5": 0.6, "10": 0.3}
+    assert data["milliseconds"] > 0
+    (query,) = data["queries"]
+    assert (query["name"], query["average_precision"], query["missing"]) == ("three.jpg", 0.75, 1)
+
+
+def test_evaluate_counts_in_the_plural(own: Path, truth: Path) -> None:
+    shutil.copy("photos/scene-6.jpg", "queries/six.jpg")
+    truth.write_text(json.dumps({"three.jpg": ["near.jpg"], "six.jpg": ["scene-6.jpg"]}), encoding="utf-8")
+    out = run("evaluate", "--queries", "queries", "--ground-truth", truth).out
+    assert out.startswith("2 queries, 10 photos\n")
+
+
+def test_the_queries_may_be_beside_the_current_folder(
+    own: Path, truth: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(own / "photos")
+    out = run("evaluate", "--queries", "../queries", "--ground-truth", "../truth.json").out
+    assert out.startswith("1 query, 10 photos\n")
+
+
+def test_evaluate_says_what_is_missing(own: Path, truth: Path) -> None:
+    arguments = ("evaluate", "--ground-truth", truth, "--queries")
+    assert "is one of" not in sentence(run(*arguments, "photos", code=1))
+    assert sentence(run(*arguments, "absent", code=1)) == (
+        "There are no query photos in absent; name their folder with --queries."
+    )
+    gone = ("evaluate", "--queries", "queries", "--ground-truth", "absent.json")
+    assert sentence(run(*gone, code=1)).startswith("There is no ground truth at absent.json; ")
+    assert "Missing option" in run("evaluate", "--queries", "queries", code=2).err

@@ -1,0 +1,158 @@
+"""Correspondences and spatial verification in plain Python: the truth that kernels are held against.
+
+A map is ((a, b, c), (d, e, f)): x' = a·x + b·y + c, y' = d·x + e·y + f. A frame is such a map too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+Row = tuple[float, float, float]
+Map = tuple[Row, Row]
+Point = tuple[float, float]
+
+
+def pairs(
+    query_words: Sequence[Sequence[int]], photo_words: Sequence[int], max_pairs_per_word: int
+) -> set[tuple[int, int, int]]:
+    """(feature of the query, feature of the photo, word) of all that share a word, but for words
+    that make too many. A feature of the query has several words; −1 is none."""
+    found: dict[int, set[tuple[int, int, int]]] = {}
+    for i, its_words in enumerate(query_words):
+        for word in its_words:
+            for j, other in enumerate(photo_words):
+                if word == other and word >= 0:
+                    found.setdefault(word, set()).add((i, j, word))
+    return {
+        pair for its_pairs in found.values() if len(its_pairs) <= max_pairs_per_word for pair in its_pairs
+    }
+
+
+def determinant(map_: Map) -> float:
+    return map_[0][0] * map_[1][1] - map_[0][1] * map_[1][0]
+
+
+def apply(map_: Map, point: Point) -> Point:
+    (a, b, c), (d, e, f) = map_
+    return a * point[0] + b * point[1] + c, d * point[0] + e * point[1] + f
+
+
+def inverse(map_: Map) -> Map:
+    (a, b, c), (d, e, f) = map_
+    D = determinant(map_)  # noqa: N806
+    return (e / D, -b / D, (b * f - e * c) / D), (-d / D, a / D, (d * c - a * f) / D)
+
+
+def compose(after: Map, before: Map) -> Map:
+    """The map that applies `before`, then `after`."""
+    columns = [
+        tuple(sum(after[row][k] * before[k][column] for k in (0, 1)) for row in (0, 1)) for column in (0, 1)
+    ]
+    shift = apply(after, (before[0][2], before[1][2]))
+    return (columns[0][0], columns[1][0], shift[0]), (columns[0][1], columns[1][1], shift[1])
+
+
+def scale(map_: Map) -> float:
+    return math.sqrt(determinant(map_))
+
+
+def turn(map_: Map) -> float:
+    """Radians: the rotation that is nearest to the map's linear part."""
+    (a, b, _), (d, e, _) = map_
+    return math.atan2(d - b, a + e)
+
+
+def transfer_error(map_: Map, query: Point, photo: Point) -> float:
+    """The larger of the distances of a pair's points, in the photo and in the query."""
+    return max(math.dist(apply(map_, query), photo), math.dist(apply(inverse(map_), photo), query))
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A correspondence: the features' frames, their numbers, and its weight."""
+
+    query_frame: Map
+    photo_frame: Map
+    query: int
+    photo: int
+    weight: float
+
+    @property
+    def map(self) -> Map:
+        return compose(self.photo_frame, inverse(self.query_frame))
+
+    @property
+    def query_point(self) -> Point:
+        return self.query_frame[0][2], self.query_frame[1][2]
+
+    @property
+    def photo_point(self) -> Point:
+        return self.photo_frame[0][2], self.photo_frame[1][2]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """tolerance: of the transfer error. max_turn: degrees."""
+
+    tolerance: float
+    max_scale_change: float
+    max_relative_scale: float
+    max_turn: float
+
+
+def agrees(pair: Pair, map_: Map, limits: Limits) -> bool:
+    """Whether a pair lies, is scaled and is turned as the map says."""
+    ratio = scale(pair.map) / scale(map_)
+    difference = abs((turn(pair.map) - turn(map_) + math.pi) % (2 * math.pi) - math.pi)
+    return (
+        1 / limits.max_relative_scale <= ratio <= limits.max_relative_scale
+        and difference <= math.radians(limits.max_turn)
+        and transfer_error(map_, pair.query_point, pair.photo_point) <= limits.tolerance
+    )
+
+
+def one_to_one(chosen: Sequence[int], all_pairs: Sequence[Pair]) -> list[int]:
+    """The pairs in this order, without those one of whose features was taken before."""
+    kept: list[int] = []
+    for number in chosen:
+        pair = all_pairs[number]
+        if all(pair.query != all_pairs[k].query and pair.photo != all_pairs[k].photo for k in kept):
+            kept.append(number)
+    return kept
+
+
+def inliers(map_: Map, all_pairs: Sequence[Pair], limits: Limits) -> list[int]:
+    """The one-to-one inliers of a map, the least error first."""
+    agreeing = [i for i, pair in enumerate(all_pairs) if agrees(pair, map_, limits)]
+    agreeing.sort(key=lambda i: transfer_error(map_, all_pairs[i].query_point, all_pairs[i].photo_point))
+    return one_to_one(agreeing, all_pairs)
+
+
+def best_hypothesis(all_pairs: Sequence[Pair], limits: Limits) -> tuple[int, float]:
+    """The pair whose map has the heaviest inliers, one to one in the pairs' order, and their weight;
+    the first of equals. (−1, 0) where no map is within the limits."""
+    best, best_weight = -1, 0.0
+    for number, pair in enumerate(all_pairs):
+        if not 1 / limits.max_scale_change <= scale(pair.map) <= limits.max_scale_change:
+            continue
+        agreeing = [i for i, other in enumerate(all_pairs) if agrees(other, pair.map, limits)]
+        weight = sum(all_pairs[i].weight for i in one_to_one(agreeing, all_pairs))
+        if weight > best_weight:
+            best, best_weight = number, weight
+    return best, best_weight
+
+
+def false_alarms(
+    pairs: int, inliers: int, tolerance: float, width: float, height: float, max_turn: float
+) -> float:
+    """How many photos of chance pairs would have so many inliers (Moisan & Stival 2004): each pair is a
+    hypothesis, with which at least `inliers` − 1 others agree; one does if it lies in a disc of the
+    photo and is turned by less than max_turn degrees either way. Lengths in long sides."""
+    chance = min(1.0, math.pi * tolerance**2 / (width * height)) * max_turn / 180
+    others = pairs - 1
+    return pairs * sum(
+        math.comb(others, k) * chance**k * (1 - chance) ** (others - k)
+        for k in range(inliers - 1, others + 1)
+    )

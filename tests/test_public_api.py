@@ -1,0 +1,76 @@
+"""What `import handcraft` offers."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import subprocess
+import sys
+from importlib import metadata
+
+import pytest
+
+import handcraft
+from handcraft import errors
+from handcraft.errors import HandcraftError
+
+
+def test_every_public_name_is_there() -> None:
+    assert handcraft.__all__
+    for name in handcraft.__all__:
+        assert getattr(handcraft, name) is not None
+    assert sorted(handcraft.__all__) == dir(handcraft)
+
+
+def test_every_public_name_is_documented() -> None:
+    for name in handcraft.__all__:
+        if name != "__version__":
+            assert inspect.getdoc(getattr(handcraft, name)), name
+
+
+def test_every_method_of_a_store_is_documented_and_typed() -> None:
+    for name, member in inspect.getmembers(handcraft.Store):
+        if name.startswith("_"):
+            continue
+        assert inspect.getdoc(member), name
+        function = member.fget if isinstance(member, property) else member
+        assert "return" in function.__annotations__, name
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'handcraft' has no attribute 'stroe'"):
+        _ = handcraft.stroe
+    with pytest.raises(ImportError):
+        importlib.import_module("handcraft.stroe")
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert handcraft.__version__ == metadata.version("handcraft")
+
+
+def test_importing_is_cheap() -> None:
+    code = (
+        "import sys, handcraft\n"
+        "handcraft.FeatureOptions()\n"
+        "print([name for name in ('numpy', 'cv2', 'numba', 'h5py', 'click') if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "[]\n"
+
+
+def test_every_error_is_a_handcraft_error() -> None:
+    kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass)]
+    assert len(kinds) > 5
+    assert all(issubclass(kind, HandcraftError) for kind in kinds)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["FeatureOptions", "IndexOptions", "QueryOptions", "VerificationOptions", "VocabularyOptions"],
+)
+def test_options_are_frozen_and_compared_by_value(name: str) -> None:
+    kind = getattr(handcraft, name)
+    assert kind() == kind()
+    field = next(iter(kind.__dataclass_fields__))
+    with pytest.raises(AttributeError):
+        setattr(kind(), field, 1)

@@ -1,0 +1,125 @@
+"""Tentative correspondences against a plain double loop."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracles import verification as oracle
+
+from handcraft.types import Features
+from handcraft.verification.correspondences import PhotoSide, QuerySide, correspondences, query_side
+
+SIZE = (800, 600)
+
+
+def random_frames(count: int) -> np.ndarray:
+    return np.random.default_rng(count).normal(0, 100, (count, 2, 3))
+
+
+def make_photo(frames: np.ndarray, words: np.ndarray) -> PhotoSide:
+    order = np.argsort(words, kind="stable")
+    return PhotoSide(words[order].astype(np.uint32), frames[order], *SIZE)
+
+
+def sides(query_words: list[list[int]], photo_words: list[int]) -> tuple[QuerySide, PhotoSide, np.ndarray]:
+    """A query, a photo, and where each feature of the photo went when they were sorted by word."""
+    width = len(query_words[0]) if query_words else 3
+    frames = random_frames(len(query_words)).astype(np.float32)
+    features = Features(frames, np.zeros((len(frames), 0), np.uint8), *SIZE)
+    words = np.array(query_words, np.int32).reshape(len(query_words), width)
+    photo_frames = random_frames(len(photo_words))
+    photo = make_photo(photo_frames, np.array(photo_words, np.int64))
+    return query_side(features, words), photo, np.argsort(np.array(photo_words, np.int64), kind="stable")
+
+
+def found_pairs(
+    query_words: list[list[int]], photo_words: list[int], max_pairs_per_word: int
+) -> list[tuple[int, int, int]]:
+    """(feature of the query, feature of the photo, word), in the order of the answer."""
+    query, photo, order = sides(query_words, photo_words)
+    found = correspondences(query, photo, max_pairs_per_word)
+    assert (found.pairs.dtype, found.words.dtype) == (np.int32, np.uint32)
+    assert found.pairs.shape == (len(found.words), 2)
+    return [(int(i), int(order[j]), int(word)) for (i, j), word in zip(found.pairs, found.words, strict=True)]
+
+
+@st.composite
+def query_words(draw: st.DrawFn) -> list[list[int]]:
+    """Distinct words for each feature; −1 where there are fewer."""
+    nearest = draw(st.integers(1, 3))
+    words = st.lists(st.integers(0, 6), max_size=nearest, unique=True)
+    features = draw(st.lists(words, max_size=10))
+    return [found + [-1] * (nearest - len(found)) for found in features]
+
+
+@settings(deadline=None, max_examples=200)
+@given(query_words(), st.lists(st.integers(0, 6), max_size=12), st.integers(0, 30))
+def test_pairs_are_those_of_the_oracle(query: list[list[int]], photo: list[int], limit: int) -> None:
+    found = found_pairs(query, photo, limit)
+    assert len(found) == len(set(found))
+    assert set(found) == oracle.pairs(query, photo, limit)
+
+
+@pytest.mark.parametrize(("limit", "words"), [(0, set()), (1, {1}), (5, {1}), (6, {1, 2}), (100, {1, 2})])
+def test_a_word_of_too_many_pairs_makes_none(limit: int, words: set[int]) -> None:
+    query = [[1], [2], [2], [3]]
+    photo = [2, 1, 2, 2, 4]  # word 2: 2 x 3 pairs
+    assert {word for _, _, word in found_pairs(query, photo, limit)} == words
+
+
+@pytest.mark.parametrize(
+    ("query", "photo"),
+    [([], []), ([], [1, 2]), ([[1], [2]], []), ([[1]], [2]), ([[-1], [-1]], [0, 1]), ([[5]], [1, 2])],
+)
+def test_no_pairs(query: list[list[int]], photo: list[int]) -> None:
+    assert found_pairs(query, photo, 25) == []
+
+
+def test_words_beyond_the_signed_range() -> None:
+    words = np.array([7, 2**31 - 1], np.int32)
+    features = Features(np.zeros((2, 2, 3), np.float32), np.zeros((2, 0), np.uint8), *SIZE)
+    query = query_side(features, words[:, None])
+    photo = make_photo(np.zeros((3, 2, 3)), np.array([2**31 - 1, 2**32 - 1, 7]))
+    assert correspondences(query, photo, 25).words.tolist() == [7, 2**31 - 1]
+
+
+@settings(deadline=None)
+@given(query_words())
+def test_the_query_s_words_are_sorted_and_keep_their_features(words: list[list[int]]) -> None:
+    query, _, _ = sides(words, [])
+    entries = list(zip(query.words.tolist(), query.features.tolist(), strict=True))
+    expected = [(word, i) for i, its_words in enumerate(words) for word in its_words if word >= 0]
+    assert sorted(entries) == sorted(expected)
+    assert [word for word, _ in entries] == sorted(word for word, _ in expected)
+    assert (query.words.dtype, query.features.dtype) == (np.uint32, np.int32)
+
+
+def test_the_query_keeps_all_frames() -> None:
+    """Those without a word too: pairs name features by their place."""
+    frames = random_frames(3).astype(np.float32)
+    features = Features(frames, np.zeros((3, 0), np.uint8), 640, 480)
+    query = query_side(features, np.array([[4, 1], [-1, -1], [1, -1]], np.int32))
+    assert query.frames.dtype == np.float64
+    assert query.frames.tolist() == frames.tolist()
+    assert (query.width, query.height) == (640, 480)
+    assert (query.words.tolist(), query.features.tolist()) == ([1, 1, 4], [0, 2, 0])
+
+
+def test_more_words_a_feature_find_more_pairs() -> None:
+    words = [[1, 2, 3], [4, 5, 6]]
+    photo = [1, 2, 3, 3, 6]
+    counts = [len(found_pairs([its[:k] for its in words], photo, 25)) for k in (1, 2, 3)]
+    assert counts == [1, 2, 5]
+
+
+def test_the_words_of_a_mapped_file_can_be_paired() -> None:
+    """A store's arrays are read-only."""
+    query, photo, _ = sides([[1], [2]], [2, 2, 1])
+    words = photo.words.copy()
+    words.flags.writeable = False
+    frozen = PhotoSide(words, photo.frames, photo.width, photo.height)
+    assert (
+        correspondences(query, frozen, 25).pairs.tolist() == correspondences(query, photo, 25).pairs.tolist()
+    )
