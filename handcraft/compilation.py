@@ -16,7 +16,10 @@ from numba.core import event
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a plain loop on first use, keep it on disk, and release the GIL while it runs."""
-    return numba.njit(nogil=True, cache=True)(function)
+    try:
+        return numba.njit(nogil=True, cache=True)(function)
+    except RuntimeError:  # there is no folder that the cache could be written to
+        return numba.njit(nogil=True)(function)
 
 
 class _FirstCompilation(event.Listener):

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from handcraft.cli.common import (
+    EXIT_UNREADABLE,
     chosen_features,
     count,
     feature_options,
@@ -112,12 +113,14 @@ def build_vocab(
                 "seconds": seconds,
             }
         )
-        return
-    if report.tree.words < words:
-        click.echo(f"Warning: only {report.tree.words:,} words; many descriptors are equal.", err=True)
-    again = f"; {count(report.reindexed, 'photo')} indexed again" if report.reindexed else ""
-    click.echo(
-        f"{count(report.tree.words, 'word')} trained on {count(training.descriptors, 'descriptor')} of "
-        f"{count(training.photos, 'photo')} in {seconds:.1f} s, written to {shown(place)}{again}."
-    )
-    report_unreadable(report.unreadable)
+    else:
+        if report.tree.words < words:
+            click.echo(f"Warning: only {report.tree.words:,} words; many descriptors are equal.", err=True)
+        again = f"; {count(report.reindexed, 'photo')} indexed again" if report.reindexed else ""
+        click.echo(
+            f"{count(report.tree.words, 'word')} trained on {count(training.descriptors, 'descriptor')} of "
+            f"{count(training.photos, 'photo')} in {seconds:.1f} s, written to {shown(place)}{again}."
+        )
+        report_unreadable(report.unreadable)
+    if report.unreadable:
+        click.get_current_context().exit(EXIT_UNREADABLE)

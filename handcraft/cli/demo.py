@@ -21,6 +21,7 @@ Example:
   handcraft demo
 """
 HITS = 8  # shown of each query
+MARKER = ".made-by-handcraft-demo"  # what a later demo may remove
 
 
 @click.command(epilog=EPILOG)
@@ -49,6 +50,7 @@ def demo(ctx: click.Context, folder: Path, as_json: bool) -> None:
         from handcraft.cli.query import summary
 
         photos = make_demo_photos(folder)
+        (folder / MARKER).touch()
         store = handcraft.open(folder / STORE_FOLDER)
         store.add(photos.collection, progress=progress)
         results, sections = [], []
@@ -92,7 +94,7 @@ def _clear(folder: Path) -> None:
     """Make room; a folder that no demo made is left alone."""
     if not folder.exists() or not any(folder.iterdir()):
         return
-    if not (folder / STORE_FOLDER).is_dir() or not (folder / "collection").is_dir():
+    if not (folder / MARKER).is_file():
         raise click.UsageError(f"{folder} is not the folder of an earlier demo; name another with --folder.")
     shutil.rmtree(folder)
 

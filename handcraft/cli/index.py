@@ -78,6 +78,7 @@ def index(
                 "added": report.added,
                 "updated": report.updated,
                 "unchanged": report.unchanged,
+                "featureless": list(report.featureless),
                 "unreadable": [str(error) for error in report.unreadable],
                 "seconds": seconds,
             }
@@ -87,6 +88,10 @@ def index(
             f"{count(report.added, 'photo')} added, {report.updated:,} updated, {report.unchanged:,} "
             f"unchanged in {seconds:.1f} s; {shown(opened.path)} holds {count(len(opened), 'photo')}."
         )
+        if report.featureless:
+            click.echo("Without features, so never found:", err=True)
+        for name in report.featureless:
+            click.echo(f"  {name}", err=True)
         report_unreadable(report.unreadable)
     if report.unreadable:
         click.get_current_context().exit(EXIT_UNREADABLE)

@@ -48,12 +48,14 @@ from handcraft.vocabulary.tree import VocabularyTree
 
 @dataclass(frozen=True)
 class AddReport:
-    """What `add` did. added, updated, unchanged: photos. unreadable: one error each."""
+    """What `add` did. added, updated, unchanged: photos. unreadable: one error each.
+    featureless: names of the photos just indexed in which no feature was found."""
 
     added: int
     updated: int
     unchanged: int
     unreadable: tuple[PhotoError, ...]
+    featureless: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,7 @@ def _add(
     pending = [path for path in paths if _is_new_or_changed(path, known.get(names[path]))]
     manifest = snapshot.manifest
     added = updated = 0
+    featureless: list[str] = []
     batch = _Batch([], [])
     extractions = extract_photos(((path, names[path]) for path in pending), stored_options(manifest), threads)
     progress("indexing", 0, len(pending))
@@ -138,6 +141,8 @@ def _add(
         if extraction.photo is not None and extraction.features is not None:
             batch.photos.append(extraction.photo)
             batch.features.append(extraction.features)
+            if not len(extraction.features):
+                featureless.append(extraction.photo.name)
         full = len(batch.photos) >= min(options.photos_per_commit, MAX_PHOTOS)
         if batch.photos and (full or done == len(pending)):
             replaced = [ids[photo.name] for photo in batch.photos if photo.name in known]
@@ -147,7 +152,7 @@ def _add(
             batch = _Batch([], [])
         progress("indexing", done, len(pending))
     unchanged = len(paths) - len(pending)
-    return AddReport(added, updated, unchanged, tuple(unreadable))
+    return AddReport(added, updated, unchanged, tuple(unreadable), tuple(featureless))
 
 
 def photo_name(path: Path, root: Path) -> str:
@@ -224,7 +229,7 @@ def remove_photos(store: Path, paths: Sequence[Path], *, missing: bool = False) 
             matching = {
                 image_id
                 for name, image_id in ids.items()
-                if f"{os.path.normpath(snapshot.root / name)}{os.sep}".startswith(f"{wanted}{os.sep}")
+                if f"{os.path.normpath(snapshot.root / name)}{os.sep}".startswith(os.path.join(wanted, ""))
             }
             if not matching:
                 raise StoreError(
@@ -232,12 +237,23 @@ def remove_photos(store: Path, paths: Sequence[Path], *, missing: bool = False) 
                 )
             chosen |= matching
         if missing:
-            chosen |= {image_id for name, image_id in ids.items() if not (snapshot.root / name).exists()}
+            chosen |= {image_id for name, image_id in ids.items() if _is_gone(snapshot.root / name)}
         if chosen:
             places = [_place(snapshot, image_id) for image_id in sorted(chosen)]
             segments = with_removed(snapshot.manifest.segments, places)
             write_manifest(store, snapshot.manifest.next(segments=segments))
         return len(chosen)
+
+
+def _is_gone(path: Path) -> bool:
+    """Whether there is no such file; one that may not be looked at is not gone."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 @dataclass(frozen=True)

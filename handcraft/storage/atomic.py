@@ -58,14 +58,17 @@ def disk_error(path: Path, error: OSError) -> StoreError:
             "what was committed before is whole."
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return StoreError(f"No permission to write {path}; choose another place with --store.")
+        return StoreError(f"No permission to write {path}; change its mode, or choose another place.")
     return StoreError(f"{path} cannot be written: {error.strerror or error}.")
 
 
 def sha256(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+        return digest.hexdigest()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -319,7 +319,7 @@ def test_a_store_that_may_not_be_written(open_folder: Path) -> None:
         with a_common_user():
             text = sentence(run("remove", "photos/scene-0.jpg", code=1))
             assert text.startswith(f"No permission to write {open_folder / '.handcraft'}")
-            assert text.endswith("; choose another place with --store.")
+            assert text.endswith("; change its mode, or choose another place.")
             assert sentence(run("index", "photos", code=1)).startswith("No permission to write ")
             assert len(run("query", "query.jpg", "--json").data["hits"]) == PHOTOS  # reading goes on
             assert sentence(run("index", "photos", "--store", "new", code=1)).startswith(

@@ -61,6 +61,7 @@ def test_index_in_json(own: Path) -> None:
         "added": 1,
         "updated": 0,
         "unchanged": PHOTOS,
+        "featureless": [],
     }
 
 

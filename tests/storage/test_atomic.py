@@ -26,7 +26,7 @@ NO_SPACE = (
     "No space is left to write {path}; free some and run the same command again: "
     "what was committed before is whole."
 )
-NO_PERMISSION = "No permission to write {path}; choose another place with --store."
+NO_PERMISSION = "No permission to write {path}; change its mode, or choose another place."
 
 
 def names(folder: Path) -> list[str]:

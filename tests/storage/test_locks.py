@@ -186,7 +186,7 @@ def test_a_store_that_may_not_be_written(closed_folder: Path, unprivileged: Unpr
         take(closed_folder)
     assert not isinstance(error.value, StoreLockedError)
     assert str(error.value) == (
-        f"No permission to write {closed_folder / LOCK_FILE}; choose another place with --store."
+        f"No permission to write {closed_folder / LOCK_FILE}; change its mode, or choose another place."
     )
 
 

@@ -638,7 +638,7 @@ def test_refits() -> None:
         matches = [(scene.verify(refits=refits), scene) for scene in scenes]
         errors.append(np.mean([map_error(match, scene) for match, scene in matches if match is not None]))
     assert errors[1] < errors[0] / 2
-    assert errors[2] <= errors[1]
+    assert errors[2] < 1.05 * errors[1]
 
 
 @pytest.mark.parametrize("least", [4, 8, 9])
