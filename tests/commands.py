@@ -14,7 +14,6 @@ from click.testing import CliRunner
 
 from handcraft.cli import cli
 
-
 NOTICE = "Compiling for this machine: the first run takes some seconds longer.\n"
 
 
