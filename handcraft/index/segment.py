@@ -36,7 +36,12 @@ class Postings:
 
     @classmethod
     def of(cls, geometry: Geometry, vocabulary_size: int) -> Postings:
-        """Invert the words of each photo."""
+        """Invert the words of each photo; raises StoreError for a word out of range."""
+        if len(geometry.words) and int(geometry.words.max()) >= vocabulary_size:
+            raise StoreError(
+                f"A feature has word {int(geometry.words.max())}, the vocabulary has {vocabulary_size}; "
+                "index the photos again into a new store."
+            )
         counts = np.zeros(vocabulary_size, np.int64)
         count_postings(geometry.offsets, geometry.words, counts)
         words = np.flatnonzero(counts)

@@ -740,7 +740,12 @@ def tangled_pairs(draw: st.DrawFn) -> list[oracle.Pair]:
         photo[number % features, :, :2] = factor * rotations(generator.normal(0, 0.7, 1))[0] @ shapes
         centre = mapped(affine, query[number % features, :, 2][None])[0]
         photo[number % features, :, 2] = centre + generator.normal(0, 0.03, 2)
+    for number in range(1, features, 2):  # twins, whose pairs compete for one another's features
+        for frames in (query, photo):
+            frames[number] = frames[number - 1]
+            frames[number, :, 2] += generator.normal(0, 0.02, 2)
     chosen = {(i % features, i % features) for i in range(agreeing)}
+    chosen |= {(i, i ^ 1) for i, _ in sorted(chosen) if i ^ 1 < features}
     while len(chosen) < min(count, features**2):
         i, j = generator.integers(0, features, 2).tolist()
         chosen.add((i, j))
