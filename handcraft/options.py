@@ -7,6 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from handcraft.errors import HandcraftError
+
+LEAST_SIZE = 16  # pixels; a smaller photo has no room for a feature
+
+
+def _require(name: str, value: float, least: float) -> None:
+    if not value >= least:
+        raise HandcraftError(f"{name}={value} is too small; give {least} or more.")
+
 
 @dataclass(frozen=True)
 class FeatureOptions:
@@ -16,6 +25,10 @@ class FeatureOptions:
     max_size: int = 1024  # pixels: a longer photo is reduced to this long side, none is enlarged
     max_features: int = 2000  # the strongest are kept
     upright: bool = False  # True: every feature is described as if the photo were held upright
+
+    def __post_init__(self) -> None:
+        _require("max_size", self.max_size, LEAST_SIZE)
+        _require("max_features", self.max_features, 1)
 
 
 @dataclass(frozen=True)
@@ -37,6 +50,9 @@ class IndexOptions:
     keep_features: bool = True  # about 300 KB a photo; lets `build-vocab` re-index without the photos
     photos_per_commit: int = 500  # photos that one segment, and so an interrupted run, can lose
 
+    def __post_init__(self) -> None:
+        _require("photos_per_commit", self.photos_per_commit, 1)
+
 
 @dataclass(frozen=True)
 class VerificationOptions:
@@ -55,6 +71,13 @@ class VerificationOptions:
     min_inliers: int = 4  # one-to-one inliers that verify a photo (Philbin et al. 2007)
     max_false_alarms: float = 1e-3  # photos of which chance may verify one (Moisan & Stival 2004)
 
+    def __post_init__(self) -> None:
+        for name in ("depth", "words", "max_pairs_per_word", "max_scale_change", "max_relative_scale"):
+            _require(name, getattr(self, name), 1)
+        _require("max_anisotropy", self.max_anisotropy, 1)
+        _require("refits", self.refits, 0)
+        _require("min_inliers", self.min_inliers, 1)
+
 
 @dataclass(frozen=True)
 class QueryOptions:
@@ -65,3 +88,7 @@ class QueryOptions:
     assignments: int = 3  # nearest words a query feature votes for (Philbin et al. 2008)
     assignment_variance: float = 6250.0  # σ² of their Gaussian weights, RootSIFT units (Philbin 2008)
     verification: VerificationOptions = VerificationOptions()
+
+    def __post_init__(self) -> None:
+        _require("top", self.top, 1)
+        _require("assignments", self.assignments, 1)

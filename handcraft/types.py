@@ -25,6 +25,13 @@ class RegionOfInterest:
     y2: float
 
 
+def scale_coordinates(
+    coordinates: NDArray[np.floating], scale: float | NDArray[np.floating]
+) -> NDArray[np.floating]:
+    """Where coordinates go when a photo is resized by `scale`: pixel centres are at integers."""
+    return (coordinates + 0.5) * scale - 0.5
+
+
 @dataclass(frozen=True)
 class Fingerprint:
     """What an extractor gives: features compare only with features of the same fingerprint.

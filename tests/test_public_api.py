@@ -37,6 +37,31 @@ def test_every_method_of_a_store_is_documented_and_typed() -> None:
         assert "return" in function.__annotations__, name
 
 
+@pytest.mark.parametrize(
+    ("options", "name", "least"),
+    [
+        (handcraft.FeatureOptions, "max_size", 16),
+        (handcraft.FeatureOptions, "max_features", 1),
+        (handcraft.IndexOptions, "photos_per_commit", 1),
+        (handcraft.QueryOptions, "top", 1),
+        (handcraft.QueryOptions, "assignments", 1),
+        (handcraft.VerificationOptions, "depth", 1),
+        (handcraft.VerificationOptions, "words", 1),
+        (handcraft.VerificationOptions, "max_pairs_per_word", 1),
+        (handcraft.VerificationOptions, "max_scale_change", 1),
+        (handcraft.VerificationOptions, "max_relative_scale", 1),
+        (handcraft.VerificationOptions, "max_anisotropy", 1),
+        (handcraft.VerificationOptions, "refits", 0),
+        (handcraft.VerificationOptions, "min_inliers", 1),
+    ],
+)
+def test_an_option_that_is_too_small_is_refused(options: type, name: str, least: int) -> None:
+    options(**{name: least})
+    with pytest.raises(HandcraftError) as error:
+        options(**{name: least - 1})
+    assert str(error.value) == f"{name}={least - 1} is too small; give {least} or more."
+
+
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'handcraft' has no attribute 'stroe'"):
         _ = handcraft.stroe

@@ -45,7 +45,7 @@ class _Commands(click.Group):
             click.echo(f"Error: {error}", err=True)
             ctx.exit(1)
         except KeyboardInterrupt:
-            click.echo("Interrupted; what was committed before is kept, the same command goes on.", err=True)
+            click.echo("Interrupted; the store keeps all that was committed.", err=True)
             ctx.exit(130)
 
 

@@ -8,14 +8,13 @@ from pathlib import Path
 import click
 
 from handcraft.cli.common import (
-    EXIT_UNREADABLE,
     chosen_features,
     count,
+    end_with_unreadable,
     feature_options,
     find_store,
     json_option,
     print_json,
-    report_unreadable,
     reporting,
     shown,
     store_option,
@@ -121,6 +120,4 @@ def build_vocab(
             f"{count(report.tree.words, 'word')} trained on {count(training.descriptors, 'descriptor')} of "
             f"{count(training.photos, 'photo')} in {seconds:.1f} s, written to {shown(place)}{again}."
         )
-        report_unreadable(report.unreadable)
-    if report.unreadable:
-        click.get_current_context().exit(EXIT_UNREADABLE)
+    end_with_unreadable(report.unreadable, listed=as_json)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from handcraft.errors import PhotoError
-from handcraft.options import FeatureOptions
+from handcraft.options import LEAST_SIZE, FeatureOptions
 
 if TYPE_CHECKING:
     from handcraft.engine.reporting import Progress
@@ -48,7 +48,7 @@ def feature_options(command: Command) -> Command:
         ),
         click.option(
             "--max-size",
-            type=click.IntRange(min=16),
+            type=click.IntRange(min=LEAST_SIZE),
             help=f"Long side in pixels that photos are reduced to.  [default: {defaults.max_size}]",
         ),
         click.option("--detector", help=f"Detector of local features.  [default: {defaults.detector}]"),
@@ -120,12 +120,18 @@ def print_json(value: object) -> None:
     click.echo(json.dumps(value, indent=2))
 
 
-def report_unreadable(errors: Sequence[PhotoError]) -> None:
-    """List the photos that could not be read."""
-    if errors:
+def end_with_unreadable(errors: Sequence[PhotoError], *, listed: bool) -> None:
+    """If photos could not be read, end the command with the exit code for that.
+
+    listed: they stand in the command's JSON already; otherwise they are listed here.
+    """
+    if not errors:
+        return
+    if not listed:
         click.echo(f"{count(len(errors), 'photo')} could not be read:", err=True)
-    for error in errors:
-        click.echo(f"  {error}", err=True)
+        for error in errors:
+            click.echo(f"  {error}", err=True)
+    click.get_current_context().exit(EXIT_UNREADABLE)
 
 
 def count(number: int, noun: str) -> str:

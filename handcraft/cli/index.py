@@ -8,14 +8,13 @@ from pathlib import Path
 import click
 
 from handcraft.cli.common import (
-    EXIT_UNREADABLE,
     chosen_features,
     count,
+    end_with_unreadable,
     feature_options,
     find_store,
     json_option,
     print_json,
-    report_unreadable,
     reporting,
     shown,
     store_option,
@@ -92,6 +91,4 @@ def index(
             click.echo("Without features, so never found:", err=True)
         for name in report.featureless:
             click.echo(f"  {name}", err=True)
-        report_unreadable(report.unreadable)
-    if report.unreadable:
-        click.get_current_context().exit(EXIT_UNREADABLE)
+    end_with_unreadable(report.unreadable, listed=as_json)

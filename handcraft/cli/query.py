@@ -109,9 +109,9 @@ def query(
         problems = _draw(photo, result, roi, save_matches, html, progress)
     if as_json:
         print_json(result_json(photo, opened.path, result))
-        return
-    for line in result_lines(result):
-        click.echo(line)
+    else:
+        for line in result_lines(result):
+            click.echo(line)
     for place in (save_matches, html):
         if place is not None:
             click.echo(f"Written: {shown(place)}", err=True)

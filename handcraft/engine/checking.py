@@ -153,7 +153,7 @@ def _segment_problems(store: Path, entry: SegmentEntry, tree: VocabularyTree, so
     if entry.index.name not in sound:
         return []
     path = store / entry.index.name
-    segment = read_segment(path)
+    segment = read_segment(path, tree.words)
     problems = [f"{path}: {problem}." for problem in check_segment(segment, tree.words)]
     if len(segment) != entry.photos or any(not 0 <= i < entry.photos for i in entry.removed):
         problems.append(f"{path} holds {len(segment)} photos, the manifest says {entry.photos}.")

@@ -38,8 +38,8 @@ def evaluate_store(
     lost = [query.photo for query in wanted if query.photo not in names]
     if lost:
         raise EvaluationError(
-            f"{len(lost)} query photos of {ground_truth} are not in {queries}, the first is {lost[0]}; "
-            "name the folder that has them with --queries."
+            f"Query photos of {ground_truth} that are not in {queries}: {len(lost)} of {len(wanted)}, the "
+            f"first is {lost[0]}; name the folder that has them with --queries."
         )
     everything = replace(options, top=max(1, len(snapshot.collection)))
     done = 0

@@ -113,6 +113,8 @@ def _require_same_vocabulary(snapshot: Snapshot, path: Path) -> None:
 
 def no_photos(paths: Sequence[Path]) -> PhotoError:
     """The error for paths that hold nothing to read."""
+    if not paths:
+        return PhotoError("There are no photos in an empty list of paths; name a photo or a folder.")
     places = ", ".join(str(path) for path in paths)
     return PhotoError(f"There are no photos in {places}; handcraft reads {', '.join(sorted(SUFFIXES))}.")
 
@@ -225,11 +227,11 @@ def remove_photos(store: Path, paths: Sequence[Path], *, missing: bool = False) 
         ids = snapshot.collection.ids
         chosen: set[int] = set()
         for path in paths:
-            wanted = os.path.abspath(path)
+            wanted = os.path.join(os.path.abspath(path), "")
             matching = {
                 image_id
                 for name, image_id in ids.items()
-                if f"{os.path.normpath(snapshot.root / name)}{os.sep}".startswith(os.path.join(wanted, ""))
+                if os.path.join(os.path.normpath(snapshot.root / name), "").startswith(wanted)
             }
             if not matching:
                 raise StoreError(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from handcraft.engine.snapshot import Snapshot
 from handcraft.engine.writing import stored_options
-from handcraft.errors import HandcraftError, PhotoError, StoreError
+from handcraft.errors import PhotoError, StoreError
 from handcraft.features.extraction import available_threads, extract_photo, opencv_threads
 from handcraft.index.bow import query_vector
 from handcraft.options import QueryOptions
@@ -49,8 +49,6 @@ def query_photo(
     """Search the photos that show what the query, or its region, shows; raises HandcraftError."""
     if not len(snapshot.collection):
         raise StoreError(f"The store {snapshot.store} holds no photos; add some with `handcraft index`.")
-    if options.top < 1:
-        raise HandcraftError(f"A query with top={options.top} has no answer; ask for 1 hit or more.")
     threads = threads or available_threads()
     clock = _Clock()
     photo, features = _extract(snapshot, path, roi)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from handcraft.errors import StoreError
 from handcraft.index.collection import Collection, make_collection
-from handcraft.index.segment import Segment, read_segment
+from handcraft.index.segment import read_segment
 from handcraft.storage.manifest import FileEntry, Manifest, read_manifest
 from handcraft.types import Photo
 from handcraft.vocabulary.files import read_vocabulary
@@ -66,15 +66,10 @@ def segment_file(store: Path, entry: FileEntry) -> Path:
     return path
 
 
-def read_segments(store: Path, manifest: Manifest) -> tuple[Segment, ...]:
-    """Map every segment of a manifest."""
-    return tuple(read_segment(segment_file(store, segment.index)) for segment in manifest.segments)
-
-
 def _open(store: Path, manifest: Manifest) -> Snapshot:
     vocabulary = read_vocabulary(segment_file(store, manifest.vocabulary))
     collection = make_collection(
-        read_segments(store, manifest),
+        [read_segment(segment_file(store, entry.index), vocabulary.words) for entry in manifest.segments],
         [segment.removed for segment in manifest.segments],
         vocabulary.words,
     )

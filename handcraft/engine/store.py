@@ -14,6 +14,7 @@ from handcraft.engine.reporting import Progress, silent
 from handcraft.engine.searching import QueryResult
 from handcraft.engine.snapshot import Snapshot, open_snapshot
 from handcraft.engine.vocabularies import VocabularyReport
+from handcraft.errors import HandcraftError
 from handcraft.evaluation.protocols import EvaluationReport
 from handcraft.options import FeatureOptions, IndexOptions, QueryOptions, VocabularyOptions
 from handcraft.storage.manifest import MANIFEST_FILE
@@ -21,7 +22,7 @@ from handcraft.types import RegionOfInterest
 
 AnyPath = str | os.PathLike[str]
 Paths = AnyPath | Iterable[AnyPath]
-Box = RegionOfInterest | tuple[float, float, float, float]
+Box = RegionOfInterest | Sequence[float]
 
 
 class Store:
@@ -116,8 +117,7 @@ class Store:
             options = replace(options, verify=verify)
         if top is not None:
             options = replace(options, top=top)
-        region = RegionOfInterest(*roi) if isinstance(roi, tuple) else roi
-        return searching.query_photo(self.snapshot, Path(photo), options, region, self._threads)
+        return searching.query_photo(self.snapshot, Path(photo), options, _region(roi), self._threads)
 
     def build_vocabulary(
         self, paths: Paths, options: VocabularyOptions | None = None, *, progress: Progress = silent
@@ -191,6 +191,16 @@ def open(
     """
     path = Path(os.path.abspath(store))
     return Store(path, features, Path(vocabulary) if vocabulary is not None else None, threads)
+
+
+def _region(roi: Box | None) -> RegionOfInterest | None:
+    if roi is None or isinstance(roi, RegionOfInterest):
+        return roi
+    try:
+        x1, y1, x2, y2 = (float(side) for side in roi)
+    except (TypeError, ValueError) as error:
+        raise HandcraftError(f"The region {roi!r} is not x1, y1, x2, y2, four numbers in pixels.") from error
+    return RegionOfInterest(x1, y1, x2, y2)
 
 
 def _path_list(paths: Paths) -> Sequence[Path]:

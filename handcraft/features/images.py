@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import math
 import os
 import threading
@@ -35,6 +36,9 @@ _READERS = (
     (b"RIFF", WebPImagePlugin.WebPImageFile),
     (b"BM", BmpImagePlugin.BmpImageFile),
 )
+
+# What Pillow logs about odd metadata reaches the handlers of the program, if it has any.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 _ORIENTATION = 0x0112
 _EXIF_FOLDER = 0x8769
@@ -110,11 +114,6 @@ def reduced_size(width: int, height: int, max_size: int) -> tuple[int, int]:
     if long_side <= max_size:
         return width, height
     return max(1, round(width * max_size / long_side)), max(1, round(height * max_size / long_side))
-
-
-def scale_coordinates(x: NDArray[np.floating], scale: float) -> NDArray[np.floating]:
-    """Where coordinates go when a photo is resized by `scale`: pixel centres are at integers."""
-    return (x + 0.5) * scale - 0.5
 
 
 _FILTERS = threading.Lock()  # Python's warning filters are of the process, not of a thread
@@ -204,14 +203,16 @@ def _draft(image: PillowImage.Image, mode: str, max_size: int) -> None:
 
 
 def _eight_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """16-bit, 32-bit and float grey to 8 bits."""
+    """16-bit, 32-bit and float grey to 8 bits: white is 1 for floats up to 1, else all the bits in
+    use set, at least 8, for cameras of 10, 12 or 14 bits store their values in 16."""
     numbers = values.astype(np.float64)
     numbers = np.nan_to_num(numbers, nan=0.0, posinf=0.0, neginf=0.0)
-    if np.issubdtype(values.dtype, np.floating) and numbers.max(initial=0) <= 1:
-        numbers = numbers * 255
-    elif numbers.max(initial=0) > 255:
-        numbers = numbers * (255 / max(65535, numbers.max()))
-    return np.clip(np.rint(numbers), 0, 255).astype(np.uint8)
+    brightest = float(numbers.max(initial=0))
+    if np.issubdtype(values.dtype, np.floating) and brightest <= 1:
+        white = 1
+    else:
+        white = (1 << max(8, math.ceil(brightest).bit_length())) - 1
+    return np.clip(np.rint(numbers * (255 / white)), 0, 255).astype(np.uint8)
 
 
 def _resize(pixels: NDArray[np.uint8], width: int, height: int, max_size: int) -> NDArray[np.uint8]:

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handcraft.features.descriptors import root_sift
-from handcraft.features.images import DecodedPhoto, scale_coordinates
+from handcraft.features.images import DecodedPhoto
 from handcraft.options import FeatureOptions
-from handcraft.types import Features, Fingerprint
+from handcraft.types import Features, Fingerprint, scale_coordinates
 
 # The descriptor's 4 x 4 grid has bins of 3σ (Lowe 2004, section 6.1); KeyPoint.size is 2σ. The
 # measurement circle is the one inscribed in the grid: a radius of 6σ.

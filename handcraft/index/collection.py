@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from handcraft.errors import StoreError
 from handcraft.index._kernels import add_squares
 from handcraft.index.segment import Segment
 from handcraft.index.weighting import TERM_WEIGHTS, inverse_document_frequency
@@ -70,6 +71,12 @@ class Collection:
     def _norms(self, segment: Segment) -> NDArray[np.float32]:
         squares = np.zeros(len(segment), np.float64)
         postings = segment.postings
+        # The kernels trust the ids; every posting is read here, before any vote.
+        if len(postings.photo_ids) and int(postings.photo_ids.max()) >= len(segment):
+            raise StoreError(
+                "The store is damaged: a segment votes for a photo that it does not hold; "
+                "run `handcraft check`."
+            )
         add_squares(
             postings.words,
             postings.offsets,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from handcraft.errors import StoreError
 from handcraft.index._kernels import count_postings, fill_postings
@@ -37,9 +37,9 @@ class Postings:
     @classmethod
     def of(cls, geometry: Geometry, vocabulary_size: int) -> Postings:
         """Invert the words of each photo; raises StoreError for a word out of range."""
-        if len(geometry.words) and int(geometry.words.max()) >= vocabulary_size:
+        if _largest_word(geometry) >= vocabulary_size:
             raise StoreError(
-                f"A feature has word {int(geometry.words.max())}, the vocabulary has {vocabulary_size}; "
+                f"A feature has word {_largest_word(geometry)}, the vocabulary has {vocabulary_size}; "
                 "index the photos again into a new store."
             )
         counts = np.zeros(vocabulary_size, np.int64)
@@ -51,6 +51,10 @@ class Postings:
         fill_postings(geometry.offsets, geometry.words, ends - counts, photo_ids, frequencies)
         offsets = np.concatenate([[0], np.cumsum(counts[words])]).astype(np.uint64)
         return cls(words.astype(np.uint32), offsets, photo_ids, frequencies)
+
+
+def _largest_word(geometry: Geometry) -> int:
+    return int(geometry.words.max(initial=0))
 
 
 _PARTS = {"photos": PhotoTable, "postings": Postings, "geometry": Geometry}
@@ -122,35 +126,59 @@ def write_segment(path: Path, segment: Segment, attributes: Mapping[str, str]) -
     write_arrays(path, KIND, arrays, attributes)
 
 
-def read_segment(path: Path) -> Segment:
-    """Map a segment from disk; raises StoreError."""
+def read_segment(path: Path, vocabulary_size: int) -> Segment:
+    """Map a segment from disk; raises StoreError, also where its parts do not fit each other."""
     file = read_arrays(path, KIND)
     parts: dict[str, Any] = {
         part: kind(**{field.name: file[f"{part}.{field.name}"] for field in fields(kind)})
         for part, kind in _PARTS.items()
     }
-    return Segment(**parts)
+    segment = Segment(**parts)
+    misfit = _misfit(segment, vocabulary_size)
+    if misfit:
+        raise StoreError(f"{path} is damaged: {misfit}; run `handcraft check`.")
+    return segment
 
 
-def _are_offsets(offsets: ArrayLike, end: int) -> bool:
-    """Whether numbers rise from 0 to `end`."""
-    numbers = [int(number) for number in np.asarray(offsets, np.uint64)]
-    return numbers[0] == 0 and numbers[-1] == end and numbers == sorted(numbers)
+def _misfit(segment: Segment, vocabulary_size: int) -> str:
+    """How the parts of a segment fail to fit each other, "" where they fit.
+
+    Looks at photos and words, not at features and postings, which may be larger than memory.
+    """
+    photos, postings, geometry = segment.photos, segment.postings, segment.geometry
+    if any(len(getattr(photos, field.name)) != len(photos) for field in fields(PhotoTable)[1:]):
+        return "the columns of the photo table differ in length"
+    if not _are_offsets(np.insert(photos.name_ends, 0, 0), len(photos), len(photos.name_bytes)):
+        return "the names of the photo table do not fit it"
+    if not _are_offsets(geometry.offsets, len(photos), len(geometry.words)):
+        return "the geometry does not fit the photo table"
+    if not len(geometry.words) == len(geometry.positions) == len(geometry.shapes):
+        return "the columns of the geometry differ in length"
+    words = postings.words
+    if len(words) and (bool(np.any(words[1:] <= words[:-1])) or int(words[-1]) >= vocabulary_size):
+        return "the words of the postings are out of order or out of the vocabulary"
+    if not _are_offsets(postings.offsets, len(words), len(postings.photo_ids)):
+        return "the postings do not fit their words"
+    if len(postings.photo_ids) != len(postings.frequencies):
+        return "the columns of the postings differ in length"
+    return ""
+
+
+def _are_offsets(offsets: NDArray[np.generic], parts: int, end: int) -> bool:
+    """Whether these are the parts + 1 bounds of consecutive parts of `end` entries."""
+    bounds = offsets.astype(np.uint64)
+    if len(bounds) != parts + 1 or int(bounds[0]) != 0 or int(bounds[-1]) != end:
+        return False
+    return not bool(np.any(bounds[1:] < bounds[:-1]))
 
 
 def check_segment(segment: Segment, vocabulary_size: int) -> list[str]:
-    """What is wrong with a segment's arrays, a sentence each; empty for a sound one."""
-    photos, postings, geometry = segment.photos, segment.postings, segment.geometry
-    if any(len(getattr(photos, field.name)) != len(photos) for field in fields(PhotoTable)[1:]):
-        return ["the columns of the photo table differ in length"]
-    if not _are_offsets([0, *photos.name_ends], len(photos.name_bytes)):
-        return ["the names of the photo table do not fit it"]
-    features = len(geometry.words)
-    if len(geometry.offsets) != len(photos) + 1 or not _are_offsets(geometry.offsets, features):
-        return ["the geometry does not fit the photo table"]
-    if len(geometry.positions) != features or len(geometry.shapes) != features:
-        return ["the columns of the geometry differ in length"]
-    if features and int(geometry.words.max()) >= vocabulary_size:
+    """What is wrong with a segment, a sentence each; empty for a sound one."""
+    misfit = _misfit(segment, vocabulary_size)
+    if misfit:
+        return [misfit]
+    postings, geometry = segment.postings, segment.geometry
+    if _largest_word(geometry) >= vocabulary_size:
         return ["a feature has a word that the vocabulary does not have"]
     problems = []
     falls = np.flatnonzero(np.diff(geometry.words.astype(np.int64)) < 0) + 1

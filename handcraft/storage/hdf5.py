@@ -7,6 +7,7 @@ disk is an ordinary OSError, and arrays larger than memory are written part by p
 from __future__ import annotations
 
 import io
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -51,7 +52,7 @@ def write_arrays(
     """Write a file whole or not at all; raises StoreError.
 
     kind: what the file is, checked when it is read. arrays: each the parts to be joined along the
-    first axis; all parts of an array have one dtype.
+    first axis; parts of different dtypes are a TypeError.
     """
     metadata, offsets = _lay_out(arrays, {**attributes, "kind": kind, "format": FORMAT})
     with atomic_path(path) as temporary, temporary.open("wb", buffering=0) as file:
@@ -71,28 +72,35 @@ def write_arrays(
 def read_arrays(path: Path, kind: str) -> ArrayFile:
     """Open a file that write_arrays made; raises StoreError, which names the remedy."""
     try:
-        with h5py.File(path, "r") as file:
-            attributes = {name: _plain(value) for name, value in file.attrs.items()}
+        # One open file for both, so that a file that is swept away meanwhile stays whole. HDF5 gets
+        # it as a Python file, which it does not lock: network disks often refuse locks.
+        with path.open("rb") as file, h5py.File(file, "r") as hdf5:
+            attributes = {name: _plain(value) for name, value in hdf5.attrs.items()}
             _check_kind(path, kind, attributes)
-            places = {name: (data.shape, data.dtype, data.id.get_offset()) for name, data in file.items()}
-        size = path.stat().st_size
+            content = np.memmap(file, np.uint8, "r").view(np.ndarray)
+            arrays = {name: _map_array(content, data) for name, data in hdf5.items()}
     except FileNotFoundError as error:
         raise StoreError(f"{path} is missing.") from error
     except PermissionError as error:
         raise StoreError(f"No permission to read {path}; change its mode or your user.") from error
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise StoreError(f"{path} is truncated or damaged; make it again.") from error
-    arrays = {}
-    for name, (shape, dtype, offset) in places.items():
-        count = int(np.prod(shape))
-        if count == 0:
-            arrays[name] = np.empty(shape, dtype)
-            arrays[name].flags.writeable = False
-            continue
-        if offset is None or offset + count * dtype.itemsize > size:
-            raise StoreError(f"{path} is truncated; make it again.")
-        arrays[name] = np.memmap(path, dtype, "r", offset, shape).view(np.ndarray)
     return ArrayFile(path, arrays, attributes)
+
+
+def _map_array(content: NDArray[np.uint8], data: h5py.Dataset) -> NDArray[np.generic]:
+    """The values of a contiguous data set within the mapped bytes of its file; raises ValueError."""
+    count = math.prod(data.shape)
+    if count == 0:  # has no place in the file
+        array: NDArray[np.generic] = np.empty(data.shape, data.dtype)
+        array.flags.writeable = False
+        return array
+    start = data.id.get_offset()
+    if start is None or start % ALIGNMENT:
+        raise ValueError("not an array that write_arrays wrote")
+    # Past the end of the file there are too few bytes for the shape.
+    values = content[start : start + count * data.dtype.itemsize].view(data.dtype)
+    return np.asarray(values.reshape(data.shape))
 
 
 class _SparseFile(io.RawIOBase):
@@ -134,20 +142,29 @@ class _SparseFile(io.RawIOBase):
 
     def write(self, data: Buffer) -> int:
         values = memoryview(data).cast("B")
-        for offset in range(len(values)):
-            number, place = divmod(self._place + offset, self.PAGE)
-            self._pages.setdefault(number, bytearray(self.PAGE))[place] = values[offset]
+        for number, place, part in self._spans(values):
+            page = self._pages.setdefault(number, bytearray(self.PAGE))
+            page[place : place + len(part)] = part
         self._place += len(values)
         self.size = max(self.size, self._place)
         return len(values)
 
     def readinto(self, target: Buffer) -> int:
         values = memoryview(target).cast("B")
-        for offset in range(len(values)):
-            number, place = divmod(self._place + offset, self.PAGE)
-            values[offset] = self._pages[number][place] if number in self._pages else 0
+        for number, place, part in self._spans(values):
+            page = self._pages.get(number, bytes(self.PAGE))
+            part[:] = page[place : place + len(part)]
         self._place += len(values)
         return len(values)
+
+    def _spans(self, values: memoryview) -> Iterator[tuple[int, int, memoryview]]:
+        """The pages that values fall on from here: page, place in the page, and the values there."""
+        start = 0
+        while start < len(values):
+            number, place = divmod(self._place + start, self.PAGE)
+            stop = min(start + self.PAGE - place, len(values))
+            yield number, place, values[start:stop]
+            start = stop
 
 
 def _lay_out(
@@ -164,14 +181,26 @@ def _lay_out(
     # Aligned, because numba compiles kernels anew for arrays that are not.
     with h5py.File(metadata, "w", libver="v110", alignment_threshold=1, alignment_interval=ALIGNMENT) as file:
         for name, value in attributes.items():
-            file.attrs[name] = value
+            _write_attribute(file, name, value)
         for name, parts in arrays.items():
+            if any(part.dtype != parts[0].dtype for part in parts):
+                raise TypeError(f"the parts of {name} have more than one dtype")
             shape = (sum(len(part) for part in parts), *parts[0].shape[1:])
             space = h5py.h5s.create_simple(shape)
             kind = h5py.h5t.py_create(parts[0].dtype, logical=True)
             data = h5py.h5d.create(file.id, name.encode(), kind, space, properties)
             offsets[name] = data.get_offset() or 0
     return metadata, offsets
+
+
+def _write_attribute(file: h5py.File, name: str, value: Attribute) -> None:
+    if not isinstance(value, str):
+        file.attrs[name] = value
+        return
+    # Of fixed length: text of variable length lives in HDF5's global heap, which has no checksum,
+    # and a damaged heap can keep HDF5 searching for ever.
+    text = value.encode()
+    file.attrs.create(name, text, dtype=h5py.string_dtype("utf-8", max(1, len(text))))
 
 
 def _write_all(file: io.FileIO, data: memoryview) -> None:
@@ -194,4 +223,6 @@ def _plain(value: object) -> Attribute:
         return int(value)
     if isinstance(value, np.floating):
         return float(value)
+    if isinstance(value, bytes):
+        return value.decode()
     return str(value)

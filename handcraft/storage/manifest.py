@@ -89,7 +89,7 @@ def read_manifest(store: Path) -> Manifest:
         ) from error
     except PermissionError as error:
         raise StoreError(f"No permission to read {path}; change its mode or your user.") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise StoreError(f"{path} is damaged; index the photos again into a new store.") from error
     if not isinstance(version, int) or version > FORMAT:
         raise StoreError(
@@ -135,15 +135,10 @@ def _parse_file(data: dict[str, Any]) -> FileEntry:
 
 
 def _parse_fingerprint(data: dict[str, Any]) -> Fingerprint:
-    fingerprint = Fingerprint(**{"parameters": None, **data})
-    for kind, value in (
-        (str, fingerprint.descriptor),
-        (int, fingerprint.dimension),
-        (str, fingerprint.dtype),
-        (dict, fingerprint.parameters),
-    ):
-        _of_type(kind, value)
-    return fingerprint
+    kinds: dict[str, type[Any]] = {"descriptor": str, "dimension": int, "dtype": str, "parameters": dict}
+    if set(data) != set(kinds):
+        raise KeyError("a fingerprint of other parts")
+    return Fingerprint(**{name: _of_type(kind, data[name]) for name, kind in kinds.items()})
 
 
 def _of_type(kind: type[Value], value: object) -> Value:

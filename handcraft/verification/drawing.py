@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handcraft.errors import PhotoError
-from handcraft.types import Match, RegionOfInterest
+from handcraft.types import Match, RegionOfInterest, scale_coordinates
 
 MAX_HEIGHT = 600  # pixels of the picture; a lower pair of photos keeps its height
 MAX_WIDTH = 1200  # pixels of either photo in the picture; only a panorama is wider and becomes lower
@@ -42,7 +42,8 @@ class _Panel:
         """Map (n, 2) pixels of the original photo to pixels of the picture."""
         scale = np.array([self.width, self.height]) / np.array(self.original_size)
         near = np.clip(points.astype(np.float64), -_FAR, _FAR)
-        return np.asarray((near + 0.5) * scale - 0.5 + [self.left, self.top], np.float64)
+        corner = np.array([self.left, self.top])
+        return np.asarray(scale_coordinates(near, scale) + corner, np.float64)
 
     def limits(self, margin: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The smallest and the largest x and y of the photo in the picture, less a margin."""

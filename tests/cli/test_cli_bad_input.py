@@ -457,7 +457,7 @@ def test_interrupting_ends_with_a_sentence(own: Path) -> None:
         out, err = process.communicate()
     assert process.returncode == 130
     assert out == ""
-    assert err == "Interrupted; what was committed before is kept, the same command goes on.\n"
+    assert err == "Interrupted; the store keeps all that was committed.\n"
     assert_whole(0, "fresh")
     shutil.rmtree(own / "many")
     run("index", "photos", "--store", "fresh")

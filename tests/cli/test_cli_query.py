@@ -122,6 +122,7 @@ def test_a_photo_whose_file_is_gone_is_still_found(own: Path) -> None:
     assert problems == [f"Not drawn: There is no photo at {gone}; check the name."]
     assert len(list((own / "matches").iterdir())) == PHOTOS - 1
     assert (own / "page.html").exists()
+    assert problems[0] in run("query", "query.jpg", "--save-matches", "matches", "--json").err.splitlines()
 
 
 # --- pictures and the page ---

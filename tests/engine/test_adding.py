@@ -396,3 +396,9 @@ def test_a_writer_leaves_files_alone_that_are_not_its_own(own: Path) -> None:
     store.add(own / "photos")
     store.optimize()
     assert [file for file in files if not file.exists()] == []
+
+
+def test_no_paths_at_all(tmp_path: Path) -> None:
+    with pytest.raises(PhotoError) as error:
+        handcraft.open(tmp_path / "store").add([])
+    assert str(error.value) == "There are no photos in an empty list of paths; name a photo or a folder."

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -107,7 +109,7 @@ def test_top_cuts_the_ranking(store: handcraft.Store, query: Path) -> None:
 
 @pytest.mark.parametrize("top", [0, -1])
 def test_top_below_one_is_refused_in_a_sentence(store: handcraft.Store, query: Path, top: int) -> None:
-    with pytest.raises((handcraft.HandcraftError, ValueError), match="top"):
+    with pytest.raises(handcraft.HandcraftError, match=f"^top={top} is too small; give 1 or more\\.$"):
         store.query(query, top=top)
 
 
@@ -357,6 +359,19 @@ def test_a_query_that_is_missing(store: handcraft.Store, tmp_path: Path) -> None
 def test_a_query_that_is_a_folder(store: handcraft.Store, tmp_path: Path) -> None:
     with pytest.raises(PhotoError, match=r"is a folder, not a photo"):
         store.query(tmp_path)
+
+
+@pytest.mark.parametrize("roi", [(1, 2, 3), (1, 2, 3, 4, 5), 7, ("left", 0, 1, 1), "0,0,9,9"])
+def test_a_region_that_is_no_box(store: handcraft.Store, query: Path, roi: object) -> None:
+    with pytest.raises(handcraft.HandcraftError, match=r"is not x1, y1, x2, y2, four numbers in pixels\.$"):
+        store.query(query, roi=roi)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", [list, tuple, np.array])
+def test_a_region_is_any_four_numbers(store: handcraft.Store, query: Path, kind: Callable[..., Any]) -> None:
+    sides = (0, 0, 200, 200)
+    region = handcraft.RegionOfInterest(*sides)
+    assert ranking(store.query(query, roi=kind(sides))) == ranking(store.query(query, roi=region))
 
 
 def test_a_query_without_features(store: handcraft.Store, tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def test_the_folder_of_the_queries_may_be_named_in_any_way(
     [
         (
             lambda folder: (folder / "six.jpg").unlink(),
-            r"1 query photos? of .* not in .*, the first is six",
+            r"Query photos of .* that are not in .*: 1 of 2, the first is six",
         ),
         (lambda folder: shutil.rmtree(folder), r"There are no query photos in .*queries"),
     ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -12,7 +12,6 @@ from oracles import vocabulary as oracle
 from handcraft.features.descriptors import root_sift
 
 
-@settings(deadline=None)
 @given(arrays(np.float32, (3, 16), elements=st.floats(0, 255, width=32)))
 def test_root_sift_is_the_formula(descriptors: NDArray[np.float32]) -> None:
     roots = root_sift(descriptors)
@@ -41,7 +40,6 @@ def test_no_descriptors() -> None:
     assert root_sift(np.empty((0, 128), np.float32)).shape == (0, 128)
 
 
-@settings(deadline=None)
 @given(
     arrays(np.float32, (2, 16), elements=st.floats(0, 255, width=32)),
     st.sampled_from([0.25, 2.0, 64.0]),

@@ -78,7 +78,7 @@ def test_what_is_read_cannot_be_changed(tmp_path: Path) -> None:
 # --- copying the live photos ---
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(segments=st.lists(st.lists(st.tuples(st.integers(0, 4), st.booleans()), max_size=6), max_size=3))
 def test_copying_the_live_is_writing_the_live(segments: list[list[tuple[int, bool]]], tmp_path: Path) -> None:
     folder = tmp_path / "examples"

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from handcraft.errors import HandcraftError
 from handcraft.features.extraction import extract_photo, opencv_threads
-from handcraft.features.images import scale_coordinates
 from handcraft.features.registry import extractor
 from handcraft.options import FeatureOptions
-from handcraft.types import Features
+from handcraft.types import Features, scale_coordinates
 
 Texture = Callable[..., NDArray[np.uint8]]
 SavePhoto = Callable[..., Path]

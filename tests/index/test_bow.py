@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from index.samples import (
     VARIANCE,
@@ -65,7 +65,6 @@ def tf_idf(vector: QueryVector, idf: np.ndarray = IDF) -> dict[int, float]:
 # --- the query ---
 
 
-@settings(deadline=None)
 @given(assigned(), st.sampled_from([1000.0, VARIANCE, 50_000.0]))
 def test_weights_are_those_of_the_oracle(
     assignment: tuple[list[list[int]], list[list[float]]], variance: float
@@ -161,7 +160,6 @@ def test_the_order_of_features_does_not_matter() -> None:
 # --- cosines ---
 
 
-@settings(deadline=None)
 @given(photos(), assigned())
 def test_scores_are_the_cosines_of_the_oracle(
     collection: list[list[int]], assignment: tuple[list[list[int]], list[list[float]]]
@@ -174,7 +172,6 @@ def test_scores_are_the_cosines_of_the_oracle(
     assert scores.tolist() == pytest.approx(expected, rel=2e-6, abs=1e-7)
 
 
-@settings(deadline=None)
 @given(photos())
 def test_a_photo_is_most_like_itself(collection: list[list[int]]) -> None:
     found = make_collection_in_pieces(collection)

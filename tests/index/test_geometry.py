@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from index.samples import make_features
 
@@ -16,7 +16,6 @@ def geometry_of(features: list[Features], words: list[list[int]], dtype: str = "
     return Geometry.of(features, [np.array(photo, dtype) for photo in words])
 
 
-@settings(deadline=None)
 @given(
     st.integers(1, 30_000),
     st.integers(1, 30_000),
@@ -57,7 +56,6 @@ def test_a_centre_outside_the_photo_is_moved_to_its_border() -> None:
     assert found[:, :, 2] == pytest.approx(np.array([(-0.5, -0.5), (99.5, 20)]), abs=1e-3)
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.lists(st.integers(0, 9), max_size=5), max_size=6), st.sampled_from(["i4", "i8", "u2", "u4"])
 )

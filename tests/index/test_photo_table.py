@@ -37,7 +37,7 @@ def photos() -> st.SearchStrategy[Photo]:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(photos(), max_size=6))
 def test_photos_come_back(written: list[Photo]) -> None:
     table = PhotoTable.of(written)

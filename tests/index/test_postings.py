@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from index.samples import VOCABULARY_SIZE, make_features, photos
 from oracles import index as oracle
@@ -32,7 +32,6 @@ def as_dictionary(postings: Postings) -> dict[int, list[tuple[int, int]]]:
     }
 
 
-@settings(deadline=None)
 @given(photos())
 def test_postings_are_those_of_the_oracle(collection: list[list[int]]) -> None:
     postings = invert(collection)
@@ -46,7 +45,6 @@ def test_postings_are_those_of_the_oracle(collection: list[list[int]]) -> None:
     assert postings.frequencies.dtype == np.uint8
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(st.integers(0, 60_000), max_size=20), max_size=4))
 def test_words_of_a_large_vocabulary(collection: list[list[int]]) -> None:
     assert as_dictionary(invert(collection, 60_001)) == oracle.postings(collection)

@@ -40,7 +40,6 @@ def large_collection() -> tuple[list[list[int]], list[int]]:
 # --- the shortlist ---
 
 
-@settings(deadline=None)
 @given(photos(), cuts, st.sets(st.integers(0, 7)), queries, st.integers(1, 12))
 def test_the_shortlist_is_that_of_the_oracle(
     collection: list[list[int]], cuts: list[int], dead: set[int], query: list[int], top: int
@@ -70,7 +69,6 @@ def test_the_shortlist_is_that_of_the_oracle(
     assert (result.scores > 0).all()
 
 
-@settings(deadline=None)
 @given(photos(), cuts, queries, st.integers(1, 12))
 def test_any_segmentation_gives_the_same_bytes(
     collection: list[list[int]], cuts: list[int], query: list[int], top: int
@@ -160,7 +158,7 @@ few = st.sampled_from([0.0, 0.25, 0.5, 1.0])  # many ties
 any_score = st.floats(0, 1, width=32)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(hnp.arrays(np.float32, st.integers(0, 40), elements=st.one_of(few, any_score)), st.integers(0, 45))
 @example(np.array([1e-40, 2e-40, 0.0], np.float32), 2)  # below the smallest normal number, above 0
 @example(np.array([1e-40, 2e-40, 0.0], np.float32), 3)
@@ -174,7 +172,6 @@ def test_best_is_sorting(scores: np.ndarray, top: int) -> None:
     assert same_bits(scores, before)
 
 
-@settings(deadline=None)
 @given(hnp.arrays(np.float32, st.integers(0, 60), elements=few), st.integers(1, 60))
 def test_best_among_ties(scores: np.ndarray, top: int) -> None:
     places, _ = best(scores, top)

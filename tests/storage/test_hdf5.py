@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -65,7 +67,7 @@ def split_arrays(draw: st.DrawFn) -> list[NDArray[np.generic]]:
     return [draw(hnp.arrays(dtype, (length, *rest))) for length in lengths]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(split_arrays(), max_size=5))
 def test_parts_come_back_joined(parts: list[list[NDArray[np.generic]]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -221,6 +223,51 @@ def test_a_flipped_magic_number(sample: Path) -> None:
         assert str(error.value) == f"{sample} is truncated or damaged; make it again."
 
 
+FLIP = """
+import sys
+from pathlib import Path
+from handcraft.errors import StoreError
+from handcraft.storage.hdf5 import read_arrays
+
+path = Path(sys.argv[1])
+data = path.read_bytes()
+for place in range(len(data)):
+    if data[place] or place % 16 == 0:
+        damaged = bytearray(data)
+        damaged[place] ^= 0xFF
+        path.write_bytes(damaged)
+        print(place, end=" ", flush=True)
+        try:
+            file = read_arrays(path, "thing")
+            content = [file["a"].tobytes().hex(), file["b"].tobytes().hex(), file.attributes["text"]]
+            print(*content, flush=True)
+        except StoreError:
+            print("error", flush=True)
+"""
+
+
+def test_a_damaged_byte_never_hangs_crashes_or_moves_an_array(tmp_path: Path) -> None:
+    """Each byte in turn: an error, or the arrays, of which the damaged byte may be part."""
+    a, b = np.full(5, 0xAB, np.uint8), np.full(3, 0xABABABABABABABAB, np.uint64)
+    path = tmp_path / "file"
+    write_arrays(path, "thing", {"a": [a], "b": [b]}, {"text": "sound"})
+    command = [sys.executable, "-c", FLIP, str(path)]
+    reader = subprocess.run(command, capture_output=True, text=True, timeout=40, check=False)
+    assert (reader.returncode, reader.stderr) == (0, "")
+    lines = reader.stdout.splitlines()
+    assert sum(line.endswith(" error") for line in lines) > 100
+    sound = [a.tobytes().hex(), b.tobytes().hex(), "sound"]
+    for line in lines:
+        place, *content = line.split()
+        if content != ["error"]:
+            differ = sum(
+                one != other
+                for found, written in zip(content, sound, strict=True)
+                for one, other in zip(found, written, strict=True)
+            )
+            assert differ <= 2, f"byte {place}: {content}"  # two hexadecimal digits
+
+
 # --- files that are something else ---
 
 
@@ -302,6 +349,12 @@ def test_a_file_without_permission(
     with unprivileged(), pytest.raises(StoreError) as error:
         read_arrays(path, "thing")
     assert str(error.value) == f"No permission to read {path}; change its mode or your user."
+
+
+def test_parts_of_two_dtypes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="the parts of a have more than one dtype"):
+        write_arrays(tmp_path / "file", "thing", {"a": [np.zeros(1, np.uint8), np.zeros(1, np.uint16)]}, {})
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_failed_write_leaves_the_old_file(sample: Path, tmp_path: Path) -> None:

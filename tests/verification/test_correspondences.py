@@ -54,7 +54,7 @@ def query_words(draw: st.DrawFn) -> list[list[int]]:
     return [found + [-1] * (nearest - len(found)) for found in features]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(query_words(), st.lists(st.integers(0, 6), max_size=12), st.integers(0, 30))
 def test_pairs_are_those_of_the_oracle(query: list[list[int]], photo: list[int], limit: int) -> None:
     found = found_pairs(query, photo, limit)
@@ -85,7 +85,6 @@ def test_words_beyond_the_signed_range() -> None:
     assert correspondences(query, photo, 25).words.tolist() == [7, 2**31 - 1]
 
 
-@settings(deadline=None)
 @given(query_words())
 def test_the_query_s_words_are_sorted_and_keep_their_features(words: list[list[int]]) -> None:
     query, _, _ = sides(words, [])

@@ -788,7 +788,7 @@ def kernel_limits(limits: oracle.Limits) -> tuple[float, float, float, float]:
     )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(tangled_pairs())
 def test_the_best_hypothesis_is_that_of_the_oracle(pairs: list[oracle.Pair]) -> None:
     arrays = Arrays.of(pairs)
@@ -806,7 +806,7 @@ def test_the_best_hypothesis_is_that_of_the_oracle(pairs: list[oracle.Pair]) -> 
     assert (best, weight) == oracle.best_hypothesis(pairs, LIMITS)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(tangled_pairs(), st.integers(0, 2**32 - 1))
 def test_transfer_errors_are_those_of_the_oracle(pairs: list[oracle.Pair], seed: int) -> None:
     generator = np.random.default_rng(seed)
@@ -826,7 +826,6 @@ def test_transfer_errors_are_those_of_the_oracle(pairs: list[oracle.Pair], seed:
     assert errors.tolist() == pytest.approx(expected, rel=1e-9, abs=1e-15)
 
 
-@settings(deadline=None)
 @given(tangled_pairs(), st.randoms(use_true_random=False))
 def test_one_to_one_is_that_of_the_oracle(pairs: list[oracle.Pair], random: object) -> None:
     order = list(range(len(pairs)))

@@ -53,7 +53,7 @@ def found(assignment: Assignment, row: int) -> list[tuple[float, int]]:
 # --- against the oracles ---
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(case=trees_and_descriptors())
 def test_greedy_descent(case: Case, make_tree: MakeTree) -> None:
     child_counts, centroids, descriptors = case
@@ -62,7 +62,7 @@ def test_greedy_descent(case: Case, make_tree: MakeTree) -> None:
         assert found(assignment, row) == [oracle.greedy_word(descriptor, plain(centroids), child_counts)]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(case=trees_and_descriptors(), nearest=st.integers(1, 5), beam=st.integers(1, 8))
 def test_descent_with_a_beam(case: Case, nearest: int, beam: int, make_tree: MakeTree) -> None:
     child_counts, centroids, descriptors = case
@@ -72,7 +72,7 @@ def test_descent_with_a_beam(case: Case, nearest: int, beam: int, make_tree: Mak
         assert found(assignment, row) == wanted[:nearest]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(case=trees_and_descriptors(), nearest=st.integers(1, 60))
 def test_a_beam_of_all_nodes_is_brute_force(case: Case, nearest: int, make_tree: MakeTree) -> None:
     child_counts, centroids, descriptors = case
@@ -86,7 +86,6 @@ def test_a_beam_of_all_nodes_is_brute_force(case: Case, nearest: int, make_tree:
         assert len(set(nearest_few)) == len(nearest_few)
 
 
-@settings(deadline=None)
 @given(case=trees_and_descriptors(), nearest=st.integers(1, 60), beam=st.integers(1, 60))
 def test_the_shape_of_an_assignment(case: Case, nearest: int, beam: int, make_tree: MakeTree) -> None:
     child_counts, centroids, descriptors = case

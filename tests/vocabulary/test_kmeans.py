@@ -71,7 +71,7 @@ def test_lloyds_passes(seed: int, iterations: int, tolerance: float, distinct: M
     assert plain(clustering.centroids) == oracle.lloyd(plain(points), centroids, iterations, tolerance)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     points=arrays(np.uint8, st.tuples(st.integers(30, 60), st.just(2)), elements=st.integers(0, 9)),
     clusters=st.integers(2, 3),
@@ -85,7 +85,7 @@ def test_lloyds_passes_with_ties(points: NDArray[np.uint8], clusters: int, seed:
     assert plain(clustering.centroids) == wanted
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     points=arrays(np.uint8, st.tuples(st.integers(1, 40), st.just(3)), elements=st.integers(0, 5)),
     clusters=st.integers(1, 12),

@@ -69,7 +69,7 @@ def test_distinct_descriptors_give_the_words_asked_for(
     assert 1 <= tree.depth <= depth
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(data=st.data(), count=st.integers(2, 60), depth=st.integers(1, 4))
 def test_any_number_of_words(data: st.DataObject, count: int, depth: int, distinct: MakeDescriptors) -> None:
     words = data.draw(st.integers(2, count))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from oracles import vocabulary as oracle
 
@@ -20,7 +20,6 @@ SHAPES = st.lists(st.integers(0, 4), max_size=20).map(oracle.shape)
 TRAINING = Training("made by hand", 1, 1, 0.0)
 
 
-@settings(deadline=None)
 @given(child_counts=SHAPES)
 def test_any_shape(child_counts: list[int], make_tree: MakeTree) -> None:
     tree = make_tree(child_counts)
@@ -34,7 +33,6 @@ def test_any_shape(child_counts: list[int], make_tree: MakeTree) -> None:
             assert list(range(first, first + tree.child_counts[node])) == family
 
 
-@settings(deadline=None)
 @given(child_counts=SHAPES)
 def test_words_and_leaves_are_one_to_one(child_counts: list[int], make_tree: MakeTree) -> None:
     tree = make_tree(child_counts)
@@ -74,7 +72,6 @@ def test_child_counts_that_are_no_tree(child_counts: list[int], make_tree: MakeT
     assert str(error.value) == "The vocabulary is damaged: its nodes do not form a tree."
 
 
-@settings(deadline=None)
 @given(child_counts=st.lists(st.integers(0, 4), min_size=1, max_size=8))
 def test_what_is_no_shape_is_no_tree(child_counts: list[int], make_tree: MakeTree) -> None:
     if oracle.shape(child_counts) == child_counts:
