@@ -8,11 +8,9 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-import handcraft
 from handcraft.engine.searching import QueryResult
 
 WIDTH, HEIGHT = 320, 240
@@ -96,17 +94,6 @@ def save(image: Image.Image, path: Path) -> Path:
 def blank_wall() -> Image.Image:
     """A photo without any feature."""
     return Image.new("L", (WIDTH, HEIGHT), 200)
-
-
-def indexed_collection(factory: pytest.TempPathFactory) -> Path:
-    """The folder of write_photos with its store, made once a test run; nobody may change it."""
-    folder = factory.getbasetemp() / "collection"
-    if not folder.exists():
-        unfinished = factory.mktemp("unfinished")
-        write_photos(unfinished)
-        handcraft.open(unfinished / ".handcraft").add(unfinished / "photos")
-        unfinished.rename(folder)
-    return folder
 
 
 def copy_of(collection: Path, folder: Path) -> Path:

@@ -10,13 +10,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from commands import run, run_process, sentence
-from photographs import SCENES, blank_wall, copy_of, indexed_collection, save, scene
+from permissions import NOBODY, a_common_user
+from photographs import SCENES, blank_wall, copy_of, save, scene
 from PIL import Image
 
 from handcraft.types import Fingerprint
@@ -26,20 +26,6 @@ from handcraft.vocabulary.tree import Training, VocabularyTree
 PHOTOS = SCENES + 2
 LONG_NAME = "photo-" + "x" * 240 + ".jpg"  # 250 bytes, of the 255 that a name may have
 WRONG_BYTES = b"caf\xe9-\xff.jpg"  # no UTF-8
-
-
-@pytest.fixture(scope="module")
-def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return indexed_collection(tmp_path_factory)
-
-
-@pytest.fixture
-def own(collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the collection, which is also the current folder."""
-    monkeypatch.delenv("HANDCRAFT_STORE", raising=False)
-    own = copy_of(collection, tmp_path)
-    monkeypatch.chdir(own)
-    return own
 
 
 def assert_whole(photos: int, store: str = ".handcraft") -> None:
@@ -241,19 +227,6 @@ def test_a_link_to_nowhere(own: Path) -> None:
     assert_whole(PHOTOS)
 
 
-@contextmanager
-def a_common_user() -> Iterator[None]:
-    """Give up root's right to look everywhere."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
 @pytest.fixture
 def open_folder(collection: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A copy of the collection that a common user may read and write, as the current folder."""
@@ -262,7 +235,7 @@ def open_folder(collection: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[P
         folder = copy_of(collection, Path(name))
         for path in (Path(name), folder, *folder.rglob("*")):
             if os.geteuid() == 0:
-                os.chown(path, 65534, 65534)
+                os.chown(path, NOBODY, NOBODY)
             path.chmod(0o755 if path.is_dir() else 0o644)
         monkeypatch.chdir(folder)
         yield folder

@@ -9,26 +9,12 @@ from pathlib import Path
 
 import pytest
 from commands import run, sentence
-from photographs import SCENES, copy_of, indexed_collection, save, scene
+from photographs import SCENES, save, scene
 
 import handcraft
 
 PHOTOS = SCENES + 2
 AMOUNT = r"[\d.]+ (?:bytes|KB|MB)"
-
-
-@pytest.fixture(scope="module")
-def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return indexed_collection(tmp_path_factory)
-
-
-@pytest.fixture
-def own(collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the collection, which is also the current folder."""
-    monkeypatch.delenv("HANDCRAFT_STORE", raising=False)
-    own = copy_of(collection, tmp_path)
-    monkeypatch.chdir(own)
-    return own
 
 
 # --- remove ---

@@ -7,34 +7,13 @@ from pathlib import Path
 
 import pytest
 from commands import run, sentence
-from photographs import HEIGHT, QUERY_SIZE, SCENES, WIDTH, copy_of, indexed_collection, save, scene
+from photographs import HEIGHT, QUERY_SIZE, SCENES, WIDTH, save, scene
 from PIL import Image
 
 import handcraft
 from handcraft.options import VerificationOptions
 
 PHOTOS = SCENES + 2
-
-
-@pytest.fixture(scope="module")
-def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return indexed_collection(tmp_path_factory)
-
-
-@pytest.fixture
-def here(collection: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The collection as the current folder; nobody may change it."""
-    monkeypatch.delenv("HANDCRAFT_STORE", raising=False)
-    monkeypatch.chdir(collection)
-    return collection
-
-
-@pytest.fixture
-def own(here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the collection that may be changed, as the current folder."""
-    own = copy_of(here, tmp_path)
-    monkeypatch.chdir(own)
-    return own
 
 
 # --- text and JSON ---

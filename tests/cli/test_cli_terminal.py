@@ -11,23 +11,12 @@ from pathlib import Path
 
 import pytest
 from commands import run_process
-from photographs import SCENES, copy_of, indexed_collection
+from photographs import SCENES
 
 pty = pytest.importorskip("pty", reason="there are no pseudo-terminals here")
 
 PHOTOS = SCENES + 2
 ESCAPE = "\x1b["
-
-
-@pytest.fixture(scope="module")
-def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return indexed_collection(tmp_path_factory)
-
-
-@pytest.fixture
-def own(collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.delenv("HANDCRAFT_STORE", raising=False)
-    return copy_of(collection, tmp_path)
 
 
 def run_on_terminal(folder: Path, *arguments: str, stdout_too: bool = False) -> tuple[str, str, int]:

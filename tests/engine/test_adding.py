@@ -8,8 +8,6 @@ import pytest
 from photographs import (
     SCENES,
     age,
-    copy_of,
-    indexed_collection,
     ranking,
     save,
     scene,
@@ -24,17 +22,6 @@ from handcraft.errors import FingerprintError, PhotoError, StoreError
 from handcraft.options import FeatureOptions, IndexOptions, VocabularyOptions
 
 PHOTOS = SCENES + 2
-
-
-@pytest.fixture(scope="module")
-def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return indexed_collection(tmp_path_factory)
-
-
-@pytest.fixture
-def own(collection: Path, tmp_path: Path) -> Path:
-    """A copy that the test may change."""
-    return copy_of(collection, tmp_path)
 
 
 def part_of(photo_seed: int, path: Path) -> Path:

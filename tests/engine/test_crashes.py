@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from photographs import SCENES, copy_of, indexed_collection, ranking, save, scene, segment_bytes
+from photographs import SCENES, copy_of, ranking, save, scene, segment_bytes
 from PIL import Image
 
 import handcraft
@@ -24,11 +24,6 @@ PHOTOS = SCENES + 2
 KILLED_WRITER = Path(__file__).with_name("killed_writer.py")
 PER_COMMIT = IndexOptions(photos_per_commit=2)  # as in killed_writer.py
 SMALL = VocabularyOptions(words=300)
-
-
-@pytest.fixture(scope="module")
-def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return indexed_collection(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from photographs import SCENES, blank_wall, copy_of, indexed_collection, ranking, save, scene, segment_bytes
+from photographs import SCENES, blank_wall, ranking, save, scene, segment_bytes
 
 import handcraft
 from handcraft.errors import FingerprintError, PhotoError, StoreError, VocabularyError
@@ -18,16 +18,6 @@ from handcraft.vocabulary.tree import Training, VocabularyTree
 
 PHOTOS = SCENES + 2
 SMALL = VocabularyOptions(words=200)
-
-
-@pytest.fixture(scope="module")
-def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return indexed_collection(tmp_path_factory)
-
-
-@pytest.fixture
-def own(collection: Path, tmp_path: Path) -> Path:
-    return copy_of(collection, tmp_path)
 
 
 def write_foreign_vocabulary(path: Path, fingerprint: Fingerprint) -> Path:

@@ -6,18 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from photographs import SCENES, blank_wall, indexed_collection, ranking, save, scene, segment_bytes
+from photographs import SCENES, blank_wall, ranking, save, scene, segment_bytes
 
 import handcraft
 from handcraft.features.files import read_features
 from handcraft.options import IndexOptions, VocabularyOptions
 
 PHOTOS = SCENES + 2
-
-
-@pytest.fixture(scope="module")
-def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return indexed_collection(tmp_path_factory)
 
 
 @pytest.fixture

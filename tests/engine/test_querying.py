@@ -17,7 +17,6 @@ from photographs import (
     WIDTH,
     blank_wall,
     copy_of,
-    indexed_collection,
     query_affine,
     ranking,
     save,
@@ -33,17 +32,6 @@ from handcraft.types import Hit, RegionOfInterest
 
 PHOTOS = SCENES + 2
 SAME_SCENE = {"photos/scene-3.jpg", "photos/views/near.jpg", "photos/views/turned.jpg"}
-
-
-@pytest.fixture(scope="module")
-def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return indexed_collection(tmp_path_factory)
-
-
-@pytest.fixture(scope="module")
-def store(collection: Path) -> handcraft.Store:
-    """The whole collection; nobody writes to it."""
-    return handcraft.open(collection / ".handcraft")
 
 
 @pytest.fixture

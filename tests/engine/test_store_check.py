@@ -9,7 +9,7 @@ from typing import Any
 
 import h5py
 import pytest
-from photographs import SCENES, copy_of, indexed_collection, save, scene, segment_bytes
+from photographs import SCENES, save, scene, segment_bytes
 
 import handcraft
 from handcraft.errors import StoreError
@@ -17,16 +17,6 @@ from handcraft.options import IndexOptions
 from handcraft.storage.manifest import FileEntry
 
 PHOTOS = SCENES + 2
-
-
-@pytest.fixture(scope="module")
-def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return indexed_collection(tmp_path_factory)
-
-
-@pytest.fixture
-def own(collection: Path, tmp_path: Path) -> Path:
-    return copy_of(collection, tmp_path)
 
 
 def change_manifest(store: Path, change: Callable[[dict[str, Any]], object]) -> None:

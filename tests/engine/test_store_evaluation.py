@@ -12,7 +12,6 @@ from photographs import (
     HEIGHT,
     SCENES,
     WIDTH,
-    indexed_collection,
     save,
     scene,
     similarity,
@@ -24,16 +23,6 @@ from handcraft.errors import EvaluationError
 from handcraft.options import QueryOptions
 
 PHOTOS = SCENES + 2
-
-
-@pytest.fixture(scope="module")
-def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return indexed_collection(tmp_path_factory)
-
-
-@pytest.fixture(scope="module")
-def store(collection: Path) -> handcraft.Store:
-    return handcraft.open(collection / ".handcraft")
 
 
 @pytest.fixture

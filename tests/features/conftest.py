@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import cv2
@@ -51,24 +49,3 @@ def open_folder() -> Iterator[Path]:
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder)
-
-
-@pytest.fixture
-def plain_user() -> Callable[[], AbstractContextManager[None]]:
-    """A context in which the process has no more rights than any user."""
-
-    @contextmanager
-    def become_plain() -> Iterator[None]:
-        if os.geteuid() != 0:
-            yield
-            return
-        try:
-            os.seteuid(65534)
-        except OSError:
-            pytest.skip("root here cannot become another user")
-        try:
-            yield
-        finally:
-            os.seteuid(0)
-
-    return become_plain

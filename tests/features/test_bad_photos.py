@@ -8,12 +8,12 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from permissions import a_common_user
 from PIL import Image
 
 from handcraft.errors import PhotoError
@@ -131,13 +131,11 @@ def test_a_path_through_a_file_and_a_name_too_long_cannot_be_read(tmp_path: Path
     assert refusal(tmp_path / ("x" * 300)).endswith("cannot be read: File name too long.")
 
 
-def test_a_photo_without_permission(
-    open_folder: Path, plain_user: Callable[[], AbstractContextManager[None]]
-) -> None:
+def test_a_photo_without_permission(open_folder: Path) -> None:
     path = open_folder / "photo.png"
     Image.new("L", (8, 8)).save(path)
     path.chmod(0)
-    with plain_user():
+    with a_common_user():
         sentence = refusal(path)
     assert sentence == f"No permission to read {path}; change its mode or your user."
 

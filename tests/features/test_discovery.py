@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+from permissions import a_common_user
 
 from handcraft.features.discovery import find_photos
-
-PlainUser = Callable[[], AbstractContextManager[None]]
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -156,11 +153,11 @@ def test_a_name_too_long_to_exist(tmp_path: Path) -> None:
     assert str(path) in str(error)
 
 
-def test_a_folder_without_permission(open_folder: Path, plain_user: PlainUser) -> None:
+def test_a_folder_without_permission(open_folder: Path) -> None:
     touch(open_folder, "a.jpg", "shut/b.jpg", "z/c.jpg")
     (open_folder / "shut").chmod(0)
     try:
-        with plain_user():
+        with a_common_user():
             discovery = find_photos([open_folder])
     finally:
         (open_folder / "shut").chmod(0o755)
@@ -171,11 +168,11 @@ def test_a_folder_without_permission(open_folder: Path, plain_user: PlainUser) -
 
 
 @pytest.mark.parametrize("name", ["shut/b.jpg", "shut/below"])
-def test_a_path_in_a_folder_without_permission(name: str, open_folder: Path, plain_user: PlainUser) -> None:
+def test_a_path_in_a_folder_without_permission(name: str, open_folder: Path) -> None:
     touch(open_folder, "a.jpg", "shut/b.jpg", "shut/below/c.jpg")
     (open_folder / "shut").chmod(0)
     try:
-        with plain_user():
+        with a_common_user():
             discovery = find_photos([open_folder / name, open_folder / "a.jpg"])
     finally:
         (open_folder / "shut").chmod(0o755)

@@ -6,29 +6,10 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-
-@contextmanager
-def _unprivileged() -> Iterator[None]:
-    if os.geteuid():
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
-@pytest.fixture
-def unprivileged() -> Callable[[], AbstractContextManager[None]]:
-    """Root may write anywhere: be nobody inside the ``with`` block."""
-    return _unprivileged
 
 
 @pytest.fixture

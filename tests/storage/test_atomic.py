@@ -9,18 +9,16 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
+from permissions import a_common_user
 
 from handcraft.errors import StoreError
 from handcraft.storage.atomic import atomic_path, disk_error, make_folder, sha256, write_atomically
 from handcraft.storage.hdf5 import read_arrays, write_arrays
-
-Unprivileged = Callable[[], AbstractContextManager[None]]
 
 NO_SPACE = (
     "No space is left to write {path}; free some and run the same command again: "
@@ -248,9 +246,9 @@ def test_a_read_only_file_system(tiny_disk: Path) -> None:
 # --- permissions and sentences ---
 
 
-def test_a_folder_without_permission(closed_folder: Path, unprivileged: Unprivileged) -> None:
+def test_a_folder_without_permission(closed_folder: Path) -> None:
     path = closed_folder / "file"
-    with unprivileged(), pytest.raises(StoreError) as raised:
+    with a_common_user(), pytest.raises(StoreError) as raised:
         write_atomically(path, b"data")
     assert str(raised.value) == NO_PERMISSION.format(path=path)
     assert names(closed_folder) == []
@@ -296,9 +294,9 @@ def test_a_file_in_place_of_a_folder(tmp_path: Path) -> None:
         assert str(raised.value).startswith(f"{folder} cannot be written: ")
 
 
-def test_a_folder_that_may_not_be_made(closed_folder: Path, unprivileged: Unprivileged) -> None:
+def test_a_folder_that_may_not_be_made(closed_folder: Path) -> None:
     folder = closed_folder / "a" / "b"
-    with unprivileged(), pytest.raises(StoreError) as raised:
+    with a_common_user(), pytest.raises(StoreError) as raised:
         make_folder(folder)
     assert str(raised.value) == NO_PERMISSION.format(path=folder)
 

@@ -7,8 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from pathlib import Path
 
 import h5py
@@ -18,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from permissions import a_common_user
 
 from handcraft.errors import StoreError
 from handcraft.storage.hdf5 import FORMAT, read_arrays, write_arrays
@@ -339,14 +339,12 @@ def test_a_folder_in_place_of_a_file(tmp_path: Path) -> None:
         read_arrays(tmp_path, "thing")
 
 
-def test_a_file_without_permission(
-    closed_folder: Path, unprivileged: Callable[[], AbstractContextManager[None]]
-) -> None:
+def test_a_file_without_permission(closed_folder: Path) -> None:
     path = closed_folder / "file"
     closed_folder.chmod(0o755)
     write_whole(path)
     path.chmod(0)
-    with unprivileged(), pytest.raises(StoreError) as error:
+    with a_common_user(), pytest.raises(StoreError) as error:
         read_arrays(path, "thing")
     assert str(error.value) == f"No permission to read {path}; change its mode or your user."
 

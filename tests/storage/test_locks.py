@@ -8,16 +8,15 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from permissions import a_common_user
 
 from handcraft.errors import StoreError, StoreLockedError
 from handcraft.storage.locks import HOLDER_FILE, LOCK_FILE, writer_lock
-
-Unprivileged = Callable[[], AbstractContextManager[None]]
 
 HOLD = """
 import sys
@@ -181,8 +180,8 @@ def test_a_store_that_is_a_file(tmp_path: Path) -> None:
     assert str(tmp_path / "file") in str(error.value)
 
 
-def test_a_store_that_may_not_be_written(closed_folder: Path, unprivileged: Unprivileged) -> None:
-    with unprivileged(), pytest.raises(StoreError) as error:
+def test_a_store_that_may_not_be_written(closed_folder: Path) -> None:
+    with a_common_user(), pytest.raises(StoreError) as error:
         take(closed_folder)
     assert not isinstance(error.value, StoreLockedError)
     assert str(error.value) == (

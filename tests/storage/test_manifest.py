@@ -6,14 +6,13 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from permissions import a_common_user
 
 from handcraft.errors import StoreError
 from handcraft.storage.manifest import (
@@ -266,14 +265,12 @@ def test_a_folder_in_place_of_the_manifest(tmp_path: Path) -> None:
     assert MANIFEST_FILE in refused(tmp_path)
 
 
-def test_a_manifest_without_permission(
-    closed_folder: Path, unprivileged: Callable[[], AbstractContextManager[None]]
-) -> None:
+def test_a_manifest_without_permission(closed_folder: Path) -> None:
     closed_folder.chmod(0o755)
     write_manifest(closed_folder, SAMPLE)
     path = closed_folder / MANIFEST_FILE
     path.chmod(0)
-    with unprivileged():
+    with a_common_user():
         assert refused(closed_folder) == f"No permission to read {path}; change its mode or your user."
 
 
