@@ -38,7 +38,7 @@ class PageSection:
     """A query with its hits, in the order of their ranks.
 
     query: (h, w, 3) uint8 RGB, a thumbnail of the query, some 360 pixels in its long side.
-    summary: a sentence on the search, such as "149 photos searched, 100 verified, 0.31 s".
+    summary: a sentence on the search, such as "149 photos searched, 4 verified, 0.31 s".
     """
 
     query_name: str

@@ -148,16 +148,20 @@ def result_lines(result: QueryResult) -> list[str]:
     lines += [
         f"{hit.rank:>4}  {hit.score:5.3f}  {hit.inliers or '-':>7}  {shown(hit.path)}" for hit in result.hits
     ]
-    verified = f", {result.verified:,} verified" if result.verified else ""
-    lines.append(f"{summary(result)}{verified}." if result.hits else "No photo shares a visual word with it.")
+    lines.append(f"{summary(result)}." if result.hits else "No photo shares a visual word with it.")
     return lines
 
 
 def summary(result: QueryResult) -> str:
-    """What was searched, with what, and how long it took."""
-    return (
+    """What was searched, with what, how long it took, and how much of it is verified."""
+    searched = (
         f"{count(result.photos, 'photo')} searched with {count(result.features, 'feature')} "
         f"in {result.seconds['total']:.2f} s"
+    )
+    return (
+        f"{searched}; {result.verified:,} of the best {result.compared:,} verified"
+        if result.compared
+        else searched
     )
 
 
@@ -170,6 +174,7 @@ def result_json(photo: Path, store: Path, result: QueryResult) -> dict[str, obje
         "height": result.height,
         "features": result.features,
         "photos": result.photos,
+        "compared": result.compared,
         "verified": result.verified,
         "seconds": result.seconds,
         "hits": [_hit_json(hit) for hit in result.hits],

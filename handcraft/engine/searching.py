@@ -26,13 +26,15 @@ class QueryResult:
     """A ranking and how it came about.
 
     hits: best first. features: of the query, inside its region. photos: live in the store.
-    verified: photos that geometry was tried on. seconds: by stage, and "total".
+    compared: photos of the shortlist that geometry was tried on; verified: those of them with
+    enough evidence. seconds: by stage, and "total".
     width, height: of the query photo, pixels.
     """
 
     hits: tuple[Hit, ...]
     features: int
     photos: int
+    compared: int
     verified: int
     seconds: dict[str, float]
     width: int
@@ -75,7 +77,8 @@ def query_photo(
         hits=_rank(snapshot, candidates, matches, options.top),
         features=len(features),
         photos=len(snapshot.collection),
-        verified=min(len(candidates.ids), options.verification.depth) if options.verify else 0,
+        compared=min(len(candidates.ids), options.verification.depth) if options.verify else 0,
+        verified=len(matches),
         seconds=clock.seconds(),
         width=photo.width,
         height=photo.height,

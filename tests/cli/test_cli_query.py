@@ -41,7 +41,7 @@ def test_the_verified_ranking_as_text(here: Path) -> None:
     assert inliers == [str(hit.inliers) if hit.match else "-" for hit in expected]
     assert "-" in inliers
     assert inliers[0].isdigit()
-    assert lines[-1].endswith(" s, 10 verified.")
+    assert lines[-1].endswith(" s; 3 of the best 10 verified.")
 
 
 def test_json_holds_what_the_text_says(here: Path) -> None:
@@ -55,7 +55,7 @@ def test_json_holds_what_the_text_says(here: Path) -> None:
     assert data["query"] == "query.jpg"
     assert data["store"] == str(here / ".handcraft")
     assert (data["width"], data["height"]) == QUERY_SIZE
-    assert (data["photos"], data["verified"]) == (PHOTOS, PHOTOS)
+    assert (data["photos"], data["compared"], data["verified"]) == (PHOTOS, PHOTOS, 3)
     assert set(data["seconds"]) == {"features", "words", "votes", "verification", "total"}
     best, worst = data["hits"][0], data["hits"][-1]
     assert len(best["query_points"]) == len(best["photo_points"]) == best["inliers"] > 10
@@ -69,9 +69,9 @@ def test_options_of_the_query(here: Path) -> None:
     assert len(run("query", "query.jpg", "--top", "2", "--json").data["hits"]) == 2
     assert run("query", "query.jpg", "--json").data["verified"] == 0
     depth = run("query", "query.jpg", "--verify", "--verify-depth", "2", "--json").data
-    assert depth["verified"] == 2
+    assert depth["compared"] == 2
     usual = run("query", "query.jpg", "--verify", "--json").data
-    assert usual["verified"] == min(PHOTOS, VerificationOptions().depth)
+    assert usual["compared"] == min(PHOTOS, VerificationOptions().depth)
     one, two = (run("query", "query.jpg", "--threads", n, "--verify", "--json").data for n in "12")
     assert one["hits"] == two["hits"]
 
@@ -110,7 +110,7 @@ def test_a_photo_whose_file_is_gone_is_still_found(own: Path) -> None:
 def test_save_matches_draws_a_jpeg_a_hit(own: Path) -> None:
     outcome = run("query", "query.jpg", "--save-matches", "drawn/matches", "--top", "4")
     assert outcome.err == "Written: drawn/matches\n"
-    assert ", 10 verified." in outcome.out  # it implies --verify
+    assert " of the best 10 verified." in outcome.out  # it implies --verify
     hits = handcraft.open(".handcraft").query("query.jpg", verify=True, top=4).hits
     pictures = sorted((own / "drawn" / "matches").iterdir())
     assert [path.name for path in pictures] == [f"{hit.rank:03d}-{Path(hit.name).stem}.jpg" for hit in hits]

@@ -84,7 +84,7 @@ def hit_of(rank: int, name: str = "photo.jpg", inliers: int | None = None, score
 
 
 def section_of(*hits: PageHit, name: str = "query.jpg") -> PageSection:
-    return PageSection(name, picture(), "149 photos searched, 100 verified, 0.31 s", hits)
+    return PageSection(name, picture(), "149 photos searched, 4 verified, 0.31 s", hits)
 
 
 def decode(image: Element) -> Image.Image:
@@ -106,7 +106,7 @@ def test_the_page_is_a_whole_document() -> None:
 def test_a_section_shows_its_query_and_its_summary() -> None:
     (section,) = Page(render_page("Title", [section_of(name="facade.jpg")])).every("section")
     assert "facade.jpg" in section.text
-    assert "149 photos searched, 100 verified, 0.31 s" in section.text
+    assert "149 photos searched, 4 verified, 0.31 s" in section.text
     (image,) = section.every("img")
     assert "facade.jpg" in image.attributes["alt"]
 

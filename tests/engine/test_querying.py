@@ -104,12 +104,12 @@ def test_top_below_one_is_refused_in_a_sentence(store: handcraft.Store, query: P
 def test_the_result_says_what_was_searched(store: handcraft.Store, query: Path) -> None:
     result = store.query(query)
     assert result.photos == PHOTOS
-    assert result.verified == 0
+    assert result.compared == result.verified == 0
     assert (result.width, result.height) == QUERY_SIZE
     assert result.features > 50
     assert set(result.seconds) == {"features", "words", "votes", "total"}
     verified = store.query(query, verify=True)
-    assert verified.verified == PHOTOS
+    assert (verified.compared, verified.verified) == (PHOTOS, 3)
     assert set(verified.seconds) == {"features", "words", "votes", "verification", "total"}
 
 
@@ -301,14 +301,14 @@ def test_depth_is_the_number_of_photos_verified(store: handcraft.Store, query: P
     plain = store.query(query).hits
     options = QueryOptions(verify=True, verification=VerificationOptions(depth=2))
     result = store.query(query, options=options)
-    assert result.verified == 2
+    assert result.compared == 2
     assert {hit.name for hit in result.hits if hit.match} == {hit.name for hit in plain[:2]}
     assert {hit.name for hit in result.hits} == {hit.name for hit in plain}
 
 
 def test_more_photos_are_verified_than_are_shown(store: handcraft.Store, query: Path) -> None:
     result = store.query(query, verify=True, top=1)
-    assert result.verified == PHOTOS
+    assert result.compared == PHOTOS
     assert [hit.name for hit in result.hits] == [store.query(query, verify=True).hits[0].name]
     assert result.hits[0].name != store.query(query, top=1).hits[0].name
 
@@ -331,7 +331,7 @@ def test_the_options_of_the_votes_change_the_scores(
 
 def test_verify_and_top_override_the_options(store: handcraft.Store, query: Path) -> None:
     options = QueryOptions(top=3, verify=True)
-    assert store.query(query, options=options, verify=False).verified == 0
+    assert store.query(query, options=options, verify=False).compared == 0
     assert len(store.query(query, options=options).hits) == 3
     assert len(store.query(query, options=options, top=4).hits) == 4
 
