@@ -14,14 +14,14 @@ import argparse
 import tempfile
 from pathlib import Path
 
+import handcraft
 from benchmarks.report import data_folder, report, seconds
-from handcraft.engine.vocabularies import train_vocabulary
 from handcraft.options import FeatureOptions, VocabularyOptions
 from handcraft.storage.atomic import sha256
-from handcraft.vocabulary.files import shipped_vocabulary, write_vocabulary
+from handcraft.vocabulary.files import shipped_vocabulary
 
 FEATURES = FeatureOptions(max_features=600)
-VOCABULARY = VocabularyOptions()
+VOCABULARY = VocabularyOptions(words=60_516)  # 246 x 246, the largest square that fits 8 MiB
 
 
 def main() -> None:
@@ -32,8 +32,8 @@ def main() -> None:
         path = shipped_vocabulary() if replace else Path(folder) / "sift.h5"
 
         def train() -> None:
-            trained = train_vocabulary([data_folder() / "train"], VOCABULARY, FEATURES)
-            write_vocabulary(path, trained.tree)
+            store = handcraft.open(Path(folder) / "none", features=FEATURES)
+            store.build_vocabulary(data_folder() / "train", VOCABULARY, output=path)
 
         took = seconds(train)
         figures = {

@@ -12,6 +12,9 @@ from handcraft.errors import HandcraftError
 LEAST_SIZE = 16  # pixels; a smaller photo has no room for a feature
 
 
+MAX_BRANCHING = 256  # children of a node, where the depth is not given
+
+
 def _require(name: str, value: float, least: float) -> None:
     if not value >= least:
         raise HandcraftError(f"{name}={value} is too small; give {least} or more.")
@@ -35,12 +38,20 @@ class FeatureOptions:
 class VocabularyOptions:
     """How descriptors become a tree of visual words."""
 
-    words: int = 62_500  # leaves; 250 x 250, the largest square that fits 8 MiB of uint8 centroids
-    depth: int = 2  # levels of the tree; the branching is the depth-th root of `words`
+    words: int = 65_536  # leaves
+    depth: int = 0  # levels of the tree, the branching is that root of `words`; 0: see levels; 1: flat
     sample: int = 10_000_000  # descriptors to train on, drawn at random when there are more
     iterations: int = 20  # passes of k-means a node, at the most
     tolerance: float = 1e-3  # a node's k-means stops when its distortion falls by less than this fraction
     seed: int = 0
+
+    @property
+    def levels(self) -> int:
+        """The depth; where it is 0, as few levels as keep a node's children at MAX_BRANCHING or fewer."""
+        levels = self.depth or 1
+        while not self.depth and self.words > MAX_BRANCHING**levels:
+            levels += 1
+        return levels
 
 
 @dataclass(frozen=True)
@@ -86,9 +97,11 @@ class QueryOptions:
     top: int = 20  # hits returned
     verify: bool = False  # re-rank the head of the shortlist by geometry
     assignments: int = 3  # nearest words a query feature votes for (Philbin et al. 2008)
-    assignment_variance: float = 6250.0  # σ² of their Gaussian weights, RootSIFT units (Philbin 2008)
+    neighbours: int = 1  # words near each of them that count too: soft assignment of the photos' side
+    assignment_variance: float = 6250.0  # σ² of the Gaussian weights, RootSIFT units (Philbin 2008)
     verification: VerificationOptions = VerificationOptions()
 
     def __post_init__(self) -> None:
         _require("top", self.top, 1)
         _require("assignments", self.assignments, 1)
+        _require("neighbours", self.neighbours, 1)

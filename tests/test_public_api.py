@@ -45,6 +45,7 @@ def test_every_method_of_a_store_is_documented_and_typed() -> None:
         (handcraft.IndexOptions, "photos_per_commit", 1),
         (handcraft.QueryOptions, "top", 1),
         (handcraft.QueryOptions, "assignments", 1),
+        (handcraft.QueryOptions, "neighbours", 1),
         (handcraft.VerificationOptions, "depth", 1),
         (handcraft.VerificationOptions, "words", 1),
         (handcraft.VerificationOptions, "max_pairs_per_word", 1),

@@ -18,6 +18,7 @@ from handcraft.cli.evaluate import evaluate
 from handcraft.cli.index import index
 from handcraft.cli.maintenance import check, info, optimize, remove
 from handcraft.cli.query import query
+from handcraft.cli.vocab import vocab
 from handcraft.errors import HandcraftError
 
 EPILOG = """\b
@@ -56,7 +57,7 @@ def cli(debug: bool) -> None:
     """Find the same building, painting or product in a collection of photographs."""
 
 
-for command in (index, query, build_vocab, remove, optimize, info, check, evaluate, demo):
+for command in (index, query, build_vocab, vocab, remove, optimize, info, check, evaluate, demo):
     cli.add_command(command)
 
 

@@ -20,11 +20,12 @@ from handcraft.cli.common import (
     store_option,
     threads_option,
 )
-from handcraft.options import FeatureOptions, VocabularyOptions
+from handcraft.options import MAX_BRANCHING, VocabularyOptions
 
 EPILOG = """\b
 Example:
   handcraft build-vocab ./images --words 20000
+  handcraft build-vocab --from .handcraft --words 1000000 --sample 10000000
   handcraft build-vocab ./other-photos --output vocabulary.h5
   handcraft index ./images --store other-store --vocabulary vocabulary.h5
 """
@@ -32,21 +33,34 @@ DEFAULTS = VocabularyOptions()
 
 
 @click.command("build-vocab", epilog=EPILOG)
-@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, type=click.Path(path_type=Path))
 @store_option
+@click.option(
+    "--from",
+    "from_store",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="STORE",
+    help="Train on the features that this store keeps, beside those of IMAGES.",
+)
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write the vocabulary to this file and leave the store alone.",
 )
 @click.option("--words", default=DEFAULTS.words, show_default=True, help="Visual words.")
-@click.option("--depth", default=DEFAULTS.depth, show_default=True, help="Levels of the tree.")
+@click.option(
+    "--depth",
+    type=click.IntRange(min=0),
+    default=DEFAULTS.depth,
+    show_default=True,
+    help=f"Levels of the tree; 1: flat; 0: so many that a node has {MAX_BRANCHING} children or fewer.",
+)
 @click.option(
     "--sample",
     type=click.IntRange(min=1),
     default=DEFAULTS.sample,
     show_default=True,
-    help="Descriptors to train on, drawn evenly from the photos.",
+    help="Descriptors to train on, drawn at random where there are more.",
 )
 @click.option("--iterations", default=DEFAULTS.iterations, show_default=True, help="Passes of k-means.")
 @click.option(
@@ -62,6 +76,7 @@ DEFAULTS = VocabularyOptions()
 def build_vocab(
     images: tuple[Path, ...],
     store: Path | None,
+    from_store: Path | None,
     output: Path | None,
     words: int,
     depth: int,
@@ -76,26 +91,21 @@ def build_vocab(
 
     The vocabulary that ships with handcraft serves most photographs; train one on photos like
     yours, not on the very photos that you evaluate with. Photos that the store holds already are
-    given their new words.
+    not described again, and are given their new words. An interrupted training goes on with the same
+    command.
     """
+    if not images and from_store is None:
+        raise click.UsageError("Name the photos to train on, or a store with --from.")
     options = VocabularyOptions(words=words, depth=depth, sample=sample, iterations=iterations, seed=seed)
     start = time.perf_counter()
     with reporting() as progress:
         import handcraft
-        from handcraft.engine.vocabularies import train_vocabulary
-        from handcraft.vocabulary.files import write_vocabulary
 
-        asked = chosen_features(**features)
-        if output is not None:
-            report = train_vocabulary(
-                images, options, asked or FeatureOptions(), threads=threads, progress=progress
-            )
-            write_vocabulary(output, report.tree)
-            place = output
-        else:
-            opened = handcraft.open(find_store(store), features=asked, threads=threads)
-            report = opened.build_vocabulary(images, options, progress=progress)
-            place = opened.path
+        opened = handcraft.open(find_store(store), features=chosen_features(**features), threads=threads)
+        report = opened.build_vocabulary(
+            images, options, from_store=from_store, output=output, progress=progress
+        )
+        place = opened.path if output is None else output
     seconds = time.perf_counter() - start
     training = report.tree.training
     if as_json:
@@ -106,6 +116,7 @@ def build_vocab(
                 "depth": report.tree.depth,
                 "descriptors": training.descriptors,
                 "photos": training.photos,
+                "reused": report.reused,
                 "distortion": training.distortion,
                 "reindexed": report.reindexed,
                 "unreadable": [str(error) for error in report.unreadable],

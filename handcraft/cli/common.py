@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from handcraft.errors import PhotoError
-from handcraft.options import LEAST_SIZE, FeatureOptions
+from handcraft.options import LEAST_SIZE, FeatureOptions, QueryOptions
 
 if TYPE_CHECKING:
     from handcraft.engine.reporting import Progress
@@ -52,6 +52,29 @@ def feature_options(command: Command) -> Command:
             help=f"Long side in pixels that photos are reduced to.  [default: {defaults.max_size}]",
         ),
         click.option("--detector", help=f"Detector of local features.  [default: {defaults.detector}]"),
+    ):
+        command = option(command)
+    return command
+
+
+def soft_options(command: Command) -> Command:
+    """The options of soft assignment."""
+    defaults = QueryOptions()
+    for option in (
+        click.option(
+            "--neighbours",
+            type=click.IntRange(min=1),
+            default=defaults.neighbours,
+            show_default=True,
+            help="Words near each of these that count too, as if the photos were softly assigned.",
+        ),
+        click.option(
+            "--assignments",
+            type=click.IntRange(min=1),
+            default=defaults.assignments,
+            show_default=True,
+            help="Nearest words that a feature of the query votes for.",
+        ),
     ):
         command = option(command)
     return command

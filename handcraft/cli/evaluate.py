@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -13,6 +12,7 @@ from handcraft.cli.common import (
     json_option,
     print_json,
     reporting,
+    soft_options,
     store_option,
     threads_option,
 )
@@ -37,10 +37,18 @@ Example:
 )
 @store_option
 @click.option("--verify", is_flag=True, help="Re-rank the best photos by their geometry.")
+@soft_options
 @threads_option
 @json_option
 def evaluate(
-    queries: Path, ground_truth: Path, store: Path | None, verify: bool, threads: int, as_json: bool
+    queries: Path,
+    ground_truth: Path,
+    store: Path | None,
+    verify: bool,
+    assignments: int,
+    neighbours: int,
+    threads: int,
+    as_json: bool,
 ) -> None:
     """Run the queries of a ground truth against the store and print the mean average precision.
 
@@ -51,7 +59,7 @@ def evaluate(
         import handcraft
 
         opened = handcraft.open(find_store(store), threads=threads)
-        options = replace(QueryOptions(), verify=verify)
+        options = QueryOptions(verify=verify, assignments=assignments, neighbours=neighbours)
         report = opened.evaluate(queries, ground_truth, options=options, progress=progress)
     if as_json:
         print_json({"store": str(opened.path), "verify": verify, **report.as_json()})

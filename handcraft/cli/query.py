@@ -15,6 +15,7 @@ from handcraft.cli.common import (
     print_json,
     reporting,
     shown,
+    soft_options,
     store_option,
     threads_option,
 )
@@ -68,6 +69,7 @@ BOX = _Box()
     show_default=True,
     help="Photos that --verify looks at.",
 )
+@soft_options
 @click.option(
     "--save-matches",
     type=click.Path(path_type=Path, file_okay=False),
@@ -89,6 +91,8 @@ def query(
     roi: RegionOfInterest | None,
     verify: bool,
     verify_depth: int,
+    assignments: int,
+    neighbours: int,
     save_matches: Path | None,
     html: Path | None,
     threads: int,
@@ -99,6 +103,8 @@ def query(
         DEFAULTS,
         top=top,
         verify=verify or save_matches is not None,
+        assignments=assignments,
+        neighbours=neighbours,
         verification=VerificationOptions(depth=verify_depth),
     )
     with reporting() as progress:

@@ -102,7 +102,7 @@ def _require_same_vocabulary(snapshot: Snapshot, path: Path) -> None:
     if not (
         own.fingerprint.same_space(other.fingerprint)
         and np.array_equal(own.child_counts, other.child_counts)
-        and np.array_equal(own.centroids, other.centroids)
+        and np.array_equal(own.panels.values, other.panels.values)
     ):
         raise FingerprintError(
             f"The store {snapshot.store} has a vocabulary of {own.words:,} words of its own, not the "
@@ -193,7 +193,7 @@ def _commit(
     segment = build_segment(batch.photos, batch.features, words, snapshot.vocabulary.words)
     kept = batch.features if options.keep_features else None
     entry = add_segment(snapshot.store, manifest, segment, kept)
-    segments = with_removed(manifest.segments, [_place(snapshot, image_id) for image_id in replaced])
+    segments = with_removed(manifest.segments, [snapshot.collection.place(image_id) for image_id in replaced])
     manifest = manifest.next(segments=(*segments, entry), next_segment=manifest.next_segment + 1)
     write_manifest(snapshot.store, manifest)
     return manifest
@@ -206,13 +206,6 @@ def assign_all(
     with ThreadPoolExecutor(threads or available_threads()) as pool:
         assignments = pool.map(lambda photo: assign(photo.descriptors, vocabulary), features)
         return [assignment.words[:, 0] for assignment in assignments]
-
-
-def _place(snapshot: Snapshot, image_id: int) -> tuple[int, int]:
-    """The place of an image id's segment in the manifest, and its local id."""
-    starts = snapshot.collection.starts
-    place = int(np.searchsorted(starts, image_id, side="right")) - 1
-    return place, image_id - int(starts[place])
 
 
 def remove_photos(store: Path, paths: Sequence[Path], *, missing: bool = False) -> int:
@@ -241,7 +234,7 @@ def remove_photos(store: Path, paths: Sequence[Path], *, missing: bool = False) 
         if missing:
             chosen |= {image_id for name, image_id in ids.items() if _is_gone(snapshot.root / name)}
         if chosen:
-            places = [_place(snapshot, image_id) for image_id in sorted(chosen)]
+            places = [snapshot.collection.place(image_id) for image_id in sorted(chosen)]
             segments = with_removed(snapshot.manifest.segments, places)
             write_manifest(store, snapshot.manifest.next(segments=segments))
         return len(chosen)

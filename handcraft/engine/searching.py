@@ -18,7 +18,7 @@ from handcraft.search.scoring import Shortlist, shortlist
 from handcraft.types import Features, Hit, Match, Photo, RegionOfInterest
 from handcraft.verification.correspondences import PhotoSide, QuerySide, query_side
 from handcraft.verification.spatial import verify
-from handcraft.vocabulary.assignment import assign
+from handcraft.vocabulary.assignment import assign, spread
 
 
 @dataclass(frozen=True)
@@ -57,20 +57,17 @@ def query_photo(
     clock.lap("features")
     nearest = max(options.assignments, options.verification.words if options.verify else 1)
     assignment = assign(features.descriptors, snapshot.vocabulary, nearest)
+    votes = assignment.head(options.assignments)
+    if options.neighbours > 1:
+        votes = spread(votes, snapshot.vocabulary, options.neighbours)
     clock.lap("words")
-    votes = options.assignments
-    vector = query_vector(
-        assignment.words[:, :votes],
-        assignment.distances[:, :votes],
-        snapshot.collection.idf,
-        options.assignment_variance,
-    )
+    vector = query_vector(votes.words, votes.distances, snapshot.collection.idf, options.assignment_variance)
     depth = max(options.top, options.verification.depth if options.verify else 0)
     candidates = shortlist(vector, snapshot.collection, depth, threads)
     clock.lap("votes")
     matches: dict[int, Match] = {}
     if options.verify:
-        query = query_side(features, assignment.words[:, : options.verification.words])
+        query = query_side(features, assignment.head(options.verification.words).words)
         matches = _verify(snapshot, query, candidates, options, roi, threads)
         clock.lap("verification")
     return QueryResult(

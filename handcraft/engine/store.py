@@ -19,6 +19,7 @@ from handcraft.evaluation.protocols import EvaluationReport
 from handcraft.options import FeatureOptions, IndexOptions, QueryOptions, VocabularyOptions
 from handcraft.storage.manifest import MANIFEST_FILE
 from handcraft.types import RegionOfInterest
+from handcraft.vocabulary.files import write_vocabulary
 
 AnyPath = str | os.PathLike[str]
 Paths = AnyPath | Iterable[AnyPath]
@@ -120,22 +121,41 @@ class Store:
         return searching.query_photo(self.snapshot, Path(photo), options, _region(roi), self._threads)
 
     def build_vocabulary(
-        self, paths: Paths, options: VocabularyOptions | None = None, *, progress: Progress = silent
+        self,
+        paths: Paths = (),
+        options: VocabularyOptions | None = None,
+        *,
+        from_store: AnyPath | None = None,
+        output: AnyPath | None = None,
+        progress: Progress = silent,
     ) -> VocabularyReport:
         """Train a vocabulary on the photos at these paths and make it the store's own.
 
-        The photos of the store are given their new words from their kept features.
+        from_store: train on the kept features of this store's photos, beside those of `paths`. output:
+        write the vocabulary to this file and leave the store alone. The photos of the store are given
+        their new words from their kept features. Photos that the store holds unchanged are not
+        described again. A training that was interrupted goes on when it is asked for again.
         """
-        features = vocabularies.feature_options(self.path, self._features)
-        vocabularies.require_kept_features(self.path)  # said before the work, not after
-        report = vocabularies.train_vocabulary(
+        if output is None:
+            features = vocabularies.feature_options(self.path, self._features)
+            vocabularies.require_kept_features(self.path)  # said before the work, not after
+            target = self.path / "vocabulary"
+        else:
+            features = self._features or FeatureOptions()
+            target = Path(os.path.abspath(output))
+        request = vocabularies.request_vocabulary(
             _path_list(paths),
             options or VocabularyOptions(),
             features,
-            threads=self._threads,
-            progress=progress,
+            kept=self.snapshot if self.exists else None,
+            source=open_snapshot(Path(from_store)) if from_store is not None else None,
         )
-        reindexed = vocabularies.give_vocabulary(self.path, report.tree, features, progress=progress)
+        with vocabularies.training_folder(target.with_name(f"{target.name}.training")) as folder:
+            report = vocabularies.train_vocabulary(request, folder, threads=self._threads, progress=progress)
+            if output is not None:
+                write_vocabulary(target, report.tree)
+                return report
+            reindexed = vocabularies.give_vocabulary(self.path, report.tree, features, progress=progress)
         self.refresh()
         return replace(report, reindexed=reindexed)
 

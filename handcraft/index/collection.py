@@ -39,10 +39,15 @@ class Collection:
         """(segments + 1,) int64, the image id of each segment's first photo."""
         return np.cumsum([0, *(len(segment) for segment in self.segments)])
 
+    def place(self, image_id: int) -> tuple[int, int]:
+        """The place of an image id's segment, and its local id."""
+        place = int(np.searchsorted(self.starts, image_id, side="right")) - 1
+        return place, image_id - int(self.starts[place])
+
     def locate(self, image_id: int) -> tuple[Segment, int]:
         """The segment and local id of an image id."""
-        number = int(np.searchsorted(self.starts, image_id, side="right")) - 1
-        return self.segments[number], image_id - int(self.starts[number])
+        place, local_id = self.place(image_id)
+        return self.segments[place], local_id
 
     @cached_property
     def ids(self) -> dict[str, int]:

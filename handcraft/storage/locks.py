@@ -20,15 +20,15 @@ HOLDER_FILE = "writer.json"
 
 
 @contextmanager
-def writer_lock(store: Path, purpose: str) -> Iterator[None]:
+def writer_lock(store: Path, purpose: str, what: str = "The store") -> Iterator[None]:
     """Be the store's only writer inside the ``with`` block; raises StoreLockedError at once if there
-    is one. The operating system frees the lock of a killed process."""
+    is one. The operating system frees the lock of a killed process. what: names it in the error."""
     lock = FileLock(store / LOCK_FILE)
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise StoreLockedError(
-            f"The store {store} is being written by {_holder(store)}; wait until it has ended."
+            f"{what} {store} is being written by {_holder(store)}; wait until it has ended."
         ) from error
     except OSError as error:
         raise disk_error(store / LOCK_FILE, error) from error

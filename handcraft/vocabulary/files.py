@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from handcraft.errors import StoreError
 from handcraft.storage.hdf5 import read_arrays, write_arrays
 from handcraft.types import Fingerprint
-from handcraft.vocabulary.tree import Training, VocabularyTree
+from handcraft.vocabulary.panels import Costs, Panels
+from handcraft.vocabulary.tree import Balance, Training, VocabularyTree
 
 KIND = "vocabulary"
 
@@ -27,7 +30,11 @@ def write_vocabulary(path: Path, tree: VocabularyTree) -> None:
     write_arrays(
         path,
         KIND,
-        {"centroids": [tree.centroids], "child_counts": [tree.child_counts]},
+        {
+            "panels": [tree.panels.values],
+            "norms": [tree.panels.norms],
+            "child_counts": [tree.child_counts],
+        },
         {
             "descriptor": tree.fingerprint.descriptor,
             "dimension": tree.fingerprint.dimension,
@@ -37,6 +44,7 @@ def write_vocabulary(path: Path, tree: VocabularyTree) -> None:
             "descriptors": training.descriptors,
             "distortion": training.distortion,
             "parameters": json.dumps(training.parameters),
+            "balance": json.dumps(asdict(training.balance) if training.balance else None),
         },
     )
 
@@ -46,15 +54,26 @@ def read_vocabulary(path: Path) -> VocabularyTree:
     file = read_arrays(path, KIND)
     facts = file.attributes
     try:
-        space = Fingerprint(str(facts["descriptor"]), int(facts["dimension"]), str(facts["dtype"]))
+        dtype = np.dtype(str(facts["dtype"])).name
+        space = Fingerprint(str(facts["descriptor"]), int(facts["dimension"]), dtype)
         training = Training(
             source=str(facts["source"]),
             photos=int(facts["photos"]),
             descriptors=int(facts["descriptors"]),
             distortion=float(facts["distortion"]),
             parameters=json.loads(str(facts["parameters"])),
+            balance=_parse_balance(json.loads(str(facts["balance"]))),
         )
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, TypeError) as error:
         raise StoreError(f"{path} is damaged: it does not say how it was made; train it again.") from error
     child_counts = file["child_counts"].astype(np.uint32, copy=False)
-    return VocabularyTree(file["centroids"], child_counts, space, training)
+    norms: Costs = file["norms"]  # type: ignore[assignment]  # VocabularyTree checks it
+    return VocabularyTree(Panels(file["panels"], norms), child_counts, space, training)
+
+
+def _parse_balance(facts: dict[str, Any] | None) -> Balance | None:
+    """Raises KeyError, TypeError or ValueError for what is not a balance."""
+    if facts is None:
+        return None
+    percentiles = tuple(int(number) for number in facts["percentiles"])
+    return Balance(float(facts["imbalance"]), int(facts["empty"]), percentiles)

@@ -10,6 +10,31 @@ from numpy.typing import NDArray
 
 from handcraft.errors import VocabularyError
 from handcraft.types import Fingerprint
+from handcraft.vocabulary.panels import Panels
+
+
+@dataclass(frozen=True)
+class Balance:
+    """How evenly the descriptors of the training fill the words.
+
+    imbalance: k·Σ(nᵢ / n)², 1 where all words have as many (Jégou et al. 2010, "Improving bag-of-features
+    for large scale image search", eq. 3). empty: words without any. percentiles: 101 numbers, of the
+    descriptors a word has.
+    """
+
+    imbalance: float
+    empty: int
+    percentiles: tuple[int, ...]
+
+    @classmethod
+    def of(cls, populations: NDArray[np.integer]) -> Balance:
+        """The balance of words with these numbers of descriptors."""
+        shares = populations / max(1, int(populations.sum()))
+        return cls(
+            imbalance=float(len(shares) * (shares**2).sum()),
+            empty=int((populations == 0).sum()),
+            percentiles=tuple(int(p) for p in np.percentile(populations, np.arange(101), method="nearest")),
+        )
 
 
 @dataclass(frozen=True)
@@ -21,50 +46,65 @@ class Training:
     descriptors: int  # that training looked at
     distortion: float  # mean squared distance of a training descriptor to its leaf, greedy descent
     parameters: dict[str, int | float] = field(default_factory=dict)
+    balance: Balance | None = None
+
+
+_MISFIT = "The vocabulary is damaged: its centroids do not fit its tree."
 
 
 @dataclass(frozen=True)
 class VocabularyTree:
     """A tree of centroids of any shape (Nistér & Stewénius 2006).
 
-    centroids: (m, d) in the descriptors' dtype, row i of node i. Node 0 is the root; its row is
-        zero and never compared. The children of a node are consecutive, and nodes stand in
-        breadth-first order: the children of node i follow those of node i − 1.
+    panels: the centroids, number i of node i. Node 0 is the root; its centroid is zero and never
+        compared. The children of a node are consecutive, and nodes stand in breadth-first order: the
+        children of node i follow those of node i − 1.
     child_counts: (m,) uint32, 0 for a leaf. Leaves in order of their node are words 0, 1, 2 …
     """
 
-    centroids: NDArray[np.generic]
+    panels: Panels
     child_counts: NDArray[np.uint32]
     fingerprint: Fingerprint
     training: Training
 
+    @classmethod
+    def of(
+        cls,
+        centroids: NDArray[np.generic],
+        child_counts: NDArray[np.uint32],
+        fingerprint: Fingerprint,
+        training: Training,
+    ) -> VocabularyTree:
+        """The tree of (m, d) centroids in the descriptors' dtype, row i of node i."""
+        shape = (len(child_counts), fingerprint.dimension)
+        if centroids.shape != shape or centroids.dtype != fingerprint.dtype:
+            raise VocabularyError(_MISFIT)
+        return cls(Panels.of(centroids), child_counts, fingerprint, training)
+
     def __post_init__(self) -> None:
         nodes = len(self.child_counts)
-        space = self.fingerprint
-        if (
-            self.centroids.shape != (nodes, space.dimension)
-            or self.centroids.dtype != space.dtype
-            or not nodes
-        ):
-            raise VocabularyError("The vocabulary is damaged: its centroids do not fit its tree.")
-        # Every node but the root is somebody's child, and children come after their parent.
-        first = self.first_child
-        if int(self.child_counts.sum()) != nodes - 1 or bool(
-            np.any((self.child_counts > 0) & (first <= np.arange(nodes)))
-        ):
+        if not nodes or not self.panels.fit(nodes, self.fingerprint.dimension, self.fingerprint.dtype):
+            raise VocabularyError(_MISFIT)
+        # The root has children, every other node is somebody's child, and children follow parents.
+        counts = self.child_counts
+        orphans = int(counts.sum()) != nodes - 1
+        if not counts[0] or orphans or np.any((counts > 0) & (self.first_child <= np.arange(nodes))):
             raise VocabularyError("The vocabulary is damaged: its nodes do not form a tree.")
+
+    @property
+    def centroids(self) -> NDArray[np.generic]:
+        """(m, d), in the descriptors' dtype: a copy of the centroids of all nodes."""
+        return self.centroids_of(np.arange(len(self.child_counts)))
+
+    def centroids_of(self, nodes: NDArray[np.integer]) -> NDArray[np.generic]:
+        """(n, d), in the descriptors' dtype: a copy of the centroids of these nodes."""
+        return self.panels.centroids(nodes, self.fingerprint.dimension)
 
     @cached_property
     def first_child(self) -> NDArray[np.int64]:
         """(m,) int64, the first child of each node; meaningless for a leaf."""
         ends = np.cumsum(self.child_counts, dtype=np.int64)
         return 1 + ends - self.child_counts
-
-    @cached_property
-    def norms(self) -> NDArray[np.generic]:
-        """(m,) squared norms of the centroids: int32 for uint8 centroids, else float32."""
-        wide = self.centroids.astype(np.int32 if self.centroids.dtype == np.uint8 else np.float32)
-        return np.asarray(np.einsum("ij,ij->i", wide, wide))
 
     @cached_property
     def leaves(self) -> NDArray[np.int64]:

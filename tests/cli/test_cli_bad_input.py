@@ -356,18 +356,128 @@ def test_a_damaged_manifest(own: Path) -> None:
         assert sentence(run(*arguments, code=1)) == expected
 
 
-def test_a_vocabulary_of_another_extractor(own: Path) -> None:
-    centroids = np.array([[0] * 64, [1] * 64, [9] * 64], np.float32)
-    fingerprint = Fingerprint("deep", 64, "float32")
-    tree = VocabularyTree(
+@pytest.mark.parametrize(
+    "fingerprint",
+    [
+        Fingerprint("deep", 64, "float32"),
+        Fingerprint("sift-rootsift", 64, "uint8"),
+        Fingerprint("sift-rootsift", 128, "float32"),
+    ],
+    ids=str,
+)
+def test_a_vocabulary_of_another_extractor(own: Path, fingerprint: Fingerprint) -> None:
+    centroids = np.zeros((3, fingerprint.dimension), fingerprint.dtype)
+    centroids[1:] = [[1], [9]]
+    tree = VocabularyTree.of(
         centroids, np.array([2, 0, 0], np.uint32), fingerprint, Training("nothing", 1, 2, 0.0)
     )
     write_vocabulary(own / "deep.h5", tree)
     text = sentence(run("index", "photos", "--store", "fresh", "--vocabulary", "deep.h5", code=1))
-    assert text.startswith("The vocabulary is for deep (64 x float32), the photos give sift-rootsift (128 x")
+    assert text.startswith(f"The vocabulary is for {fingerprint}, the photos give sift-rootsift (128 x")
     assert text.endswith("; train one for them with `handcraft build-vocab`.")
     run("index", "photos", "--store", "fresh")
     assert_whole(PHOTOS, "fresh")
+
+
+def test_a_truncated_vocabulary(own: Path) -> None:
+    run("build-vocab", "photos", "--words", "50", "--output", "mine.h5")
+    data = (own / "mine.h5").read_bytes()
+    for length in (0, 7, 100, len(data) // 3, len(data) // 2, len(data) - 1):
+        (own / "mine.h5").write_bytes(data[:length])
+        expected = "mine.h5 is truncated or damaged; make it again."
+        assert sentence(run("vocab", "info", "mine.h5", code=1)) == expected
+        arguments = ("photos", "--store", "fresh", "--vocabulary", "mine.h5")
+        assert sentence(run("index", *arguments, code=1)) == expected
+        assert not (own / "fresh" / "manifest.json").exists()
+
+
+def test_a_truncated_vocabulary_of_a_store(own: Path) -> None:
+    file = own / ".handcraft" / "vocabulary-000001.h5"
+    size = file.stat().st_size
+    file.write_bytes(file.read_bytes()[:1000])
+    expected = f"{file} has 1000 bytes instead of {size}; run `handcraft check`."
+    for arguments in (("vocab", "info"), ("query", "query.jpg"), ("index", "photos")):
+        assert sentence(run(*arguments, code=1)) == expected
+    for arguments in (("photos",), ("--from", ".handcraft")):
+        assert sentence(run("build-vocab", *arguments, "--words", "50", code=1)) == expected
+
+
+# --- vocabularies that cannot be trained ---
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("photos", "--words", "0"), "A vocabulary of 0 words cannot be trained; ask for 2 to 100,000,000."),
+        (
+            ("photos", "--words", "1000000000"),
+            "A vocabulary of 1000000000 words cannot be trained; ask for 2 to 100,000,000.",
+        ),
+        (
+            ("photos", "--iterations", "0"),
+            "A vocabulary needs a depth of 0 or more and 1 iteration or more.",
+        ),
+        (
+            ("wall.png", "--words", "20"),
+            "0 descriptors are too few for 20 words; give more photos or ask for fewer words with --words.",
+        ),
+    ],
+)
+@pytest.mark.parametrize("place", [("--store", ".handcraft"), ("--store", "fresh"), ("--output", "mine.h5")])
+def test_a_vocabulary_that_cannot_be_trained(
+    own: Path, arguments: tuple[str, ...], message: str, place: tuple[str, str]
+) -> None:
+    save(blank_wall(), own / "wall.png")
+    before = sorted(own.rglob("*"))
+    assert sentence(run("build-vocab", *arguments, *place, code=1)) == message
+    assert sorted(own.rglob("*")) == before
+    assert_whole(PHOTOS)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--depth", "-1"), ("--sample", "0"), ("--words", "many"), ("--seed", "-1")]
+)
+def test_numbers_that_no_training_takes_are_wrong_usage(own: Path, arguments: tuple[str, str]) -> None:
+    outcome = run("build-vocab", "photos", *arguments, code=2)
+    assert outcome.err.splitlines()[-1].startswith(f"Error: Invalid value for '{arguments[0]}': ")
+    assert_whole(PHOTOS)
+
+
+def test_a_sample_that_no_memory_holds(own: Path) -> None:
+    text = sentence(run("build-vocab", "photos", "--words", "20", "--sample", str(10**12), code=1))
+    assert "--sample" in text
+
+
+def test_a_training_in_a_store_that_may_not_be_written(open_folder: Path) -> None:
+    store = open_folder / ".handcraft"
+    store.chmod(0o555)
+    try:
+        with a_common_user():
+            text = sentence(run("build-vocab", "photos", "--words", "20", code=1))
+            run("build-vocab", "photos", "--words", "20", "--output", "photos/mine.h5")
+    finally:
+        store.chmod(0o755)
+    assert text.startswith(f"No permission to write {store}")
+    assert text.endswith("; change its mode, or choose another place.")
+    assert_whole(PHOTOS)
+
+
+def test_an_interrupted_training_goes_on(own: Path) -> None:
+    """Ctrl-C as soon as the sample is there; the photos are not read again."""
+    shutil.copytree(own / "photos", own / "apart")
+    command = [sys.executable, "-m", "handcraft", "build-vocab", "apart", "--words", "4000", "--depth", "1"]
+    sample = own / ".handcraft" / "vocabulary.training" / "sample.h5"
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while not sample.exists():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate()
+    assert (process.returncode, out) == (130, "")
+    assert err == "Interrupted; the store keeps all that was committed.\n"
+    assert_whole(PHOTOS)
+    assert run("build-vocab", "apart", "--words", "4000", "--depth", "1").out.startswith("4,000 words ")
+    assert not sample.parent.exists()
+    assert_whole(PHOTOS)
 
 
 def test_another_vocabulary_for_a_store_that_has_one(own: Path) -> None:

@@ -22,29 +22,44 @@ from handcraft.options import (
     VocabularyOptions,
 )
 
-COMMANDS = list(cli.commands)
 CHECKOUT = Path(handcraft.__file__).parent.parent
 
 
+def commands_of(group: click.Group, *above: str) -> dict[str, click.Command]:
+    """The commands by their names, those of a group below it: "vocab info"."""
+    found: dict[str, click.Command] = {}
+    for name, command in group.commands.items():
+        names = (*above, name)
+        found |= (
+            commands_of(command, *names) if isinstance(command, click.Group) else {" ".join(names): command}
+        )
+    return found
+
+
+COMMANDS = commands_of(cli)
+
+
 def test_the_commands_are_those_of_the_issue() -> None:
-    expected = {"index", "query", "build-vocab", "remove", "optimize", "info", "check", "evaluate", "demo"}
-    assert set(COMMANDS) == expected
+    maintenance = {"remove", "optimize", "info", "check"}
+    expected = {"index", "query", "build-vocab", "vocab", "evaluate", "demo", *maintenance}
+    assert set(cli.commands) == expected
+    assert {name for name in COMMANDS if " " in name} == {"vocab info"}
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help_with_an_example(name: str) -> None:
-    command = cli.commands[name]
+    command = COMMANDS[name]
     assert command.help
     assert command.help.split("\n")[0].endswith(".")
-    text = run(name, "--help").out
-    assert text == run(name, "-h").out
+    text = run(*name.split(), "--help").out
+    assert text == run(*name.split(), "-h").out
     example = text.split("Example:\n")[1]
     assert re.search(rf"^    ?handcraft {name}\b", example, re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_has_help(name: str) -> None:
-    for parameter in cli.commands[name].params:
+    for parameter in COMMANDS[name].params:
         if isinstance(parameter, click.Option):
             assert parameter.help, parameter.name
 
@@ -52,21 +67,29 @@ def test_every_option_has_help(name: str) -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_examples_are_valid(name: str) -> None:
     """Every option and argument of an example is one that the command takes."""
-    example = run(name, "--help").out.split("Example:\n")[1]
+    example = run(*name.split(), "--help").out.split("Example:\n")[1]
     lines = [line.strip() for line in example.splitlines() if line.strip().startswith("handcraft ")]
     assert lines
     for line in lines:
-        _, command, *arguments = line.split(" && ")[0].split()
+        _, *words = line.split(" && ")[0].split()
+        length = 1 if words[0] in COMMANDS else 2
+        command = " ".join(words[:length])
         with click.Context(cli) as parent:
-            cli.commands[command].make_context(command, arguments, parent, resilient_parsing=False)
+            COMMANDS[command].make_context(command, words[length:], parent, resilient_parsing=False)
 
 
 def test_the_help_of_all_lists_every_command_and_the_exit_codes() -> None:
     text = run("--help").out
-    for name in COMMANDS:
+    for name in cli.commands:
         assert f"\n  {name} " in text
     for code in ("0 done", "1 not done", "2 wrong usage", "130 interrupted"):
         assert code in text
+
+
+def test_the_help_of_a_group_lists_its_commands() -> None:
+    text = run("vocab", "--help").out
+    assert "\n  info  Show what the vocabulary FILE is" in text
+    assert "Usage: " in run("vocab", code=2).err
 
 
 def test_the_version() -> None:
@@ -81,7 +104,7 @@ def test_help_needs_none_of_the_slow_libraries() -> None:
         "try:\n"
         "    main()\n"
         "except SystemExit:\n"
-        "    slow = ('numpy', 'scipy', 'sklearn', 'cv2', 'numba', 'h5py', 'PIL', 'rich')\n"
+        "    slow = ('numpy', 'scipy', 'sklearn', 'cv2', 'numba', 'h5py', 'PIL', 'rich', 'matplotlib')\n"
         "    print([name for name in slow if name in sys.modules], file=sys.stderr)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

@@ -11,6 +11,7 @@ from commands import run, sentence
 from photographs import SCENES, save, scene
 
 import handcraft
+from handcraft.options import VocabularyOptions
 
 PHOTOS = SCENES + 2
 SECONDS = r"\d+\.\d s"
@@ -173,10 +174,13 @@ def test_build_vocab_in_json(own: Path) -> None:
     outcome = run("build-vocab", "photos", "--words", "64", "--depth", "3", "--json", code=3)
     data = outcome.data
     assert data["written"] == str(own / ".handcraft")
-    assert (data["words"], data["depth"], data["photos"], data["reindexed"]) == (64, 3, 10, 10)
+    assert (data["words"], data["depth"], data["photos"]) == (64, 3, PHOTOS)
+    assert (data["reused"], data["reindexed"]) == (PHOTOS, PHOTOS)
     assert data["descriptors"] > 1000
     assert data["distortion"] > 0
     assert len(data["unreadable"]) == 1
+    counted = {"words", "depth", "descriptors", "photos", "reused", "reindexed"}
+    assert data.keys() == {"written", "distortion", "unreadable", "seconds", *counted}
 
 
 def test_photos_that_training_could_not_read_are_listed(own: Path) -> None:
@@ -220,11 +224,12 @@ def test_fewer_words_than_asked_for_are_said(own: Path) -> None:
 
 def test_too_few_descriptors(own: Path) -> None:
     text = sentence(run("build-vocab", "photos/views", code=1))
-    assert "descriptors are too few for 62500 words" in text
+    assert f"descriptors are too few for {VocabularyOptions().words:,} words" in text
     assert text.endswith("give more photos or ask for fewer words with --words.")
 
 
 def test_an_output_that_cannot_be_written_is_said_in_plain_words(own: Path) -> None:
     """And before the training, which may take hours."""
-    text = sentence(run("build-vocab", "photos", "--words", "50", "--output", "nowhere/mine.h5", code=1))
-    assert text == "nowhere/mine.h5 cannot be written: No such file or directory."
+    text = sentence(run("build-vocab", "photos", "--words", "50", "--output", "query.jpg/mine.h5", code=1))
+    assert text.startswith(str(own / "query.jpg" / "mine.h5"))
+    assert text.endswith(" cannot be written: Not a directory.")

@@ -194,3 +194,9 @@ def test_evaluate_says_what_is_missing(own: Path, truth: Path) -> None:
     gone = ("evaluate", "--queries", "queries", "--ground-truth", "absent.json")
     assert sentence(run(*gone, code=1)).startswith("There is no ground truth at absent.json; ")
     assert "Missing option" in run("evaluate", "--queries", "queries", code=2).err
+
+
+@pytest.mark.parametrize("option", ["--assignments", "--neighbours"])
+def test_evaluate_takes_the_options_of_soft_assignment(own: Path, truth: Path, option: str) -> None:
+    run("evaluate", "--queries", "queries", "--ground-truth", truth, option, "2")
+    run("evaluate", "--queries", "queries", "--ground-truth", truth, option, "0", code=2)

@@ -233,3 +233,12 @@ def test_outlines_lie_in_their_photo(here: Path) -> None:
     xs, ys = zip(*turned["region"], strict=True)
     assert max(xs) < HEIGHT + 30
     assert max(ys) < WIDTH + 30
+
+
+@pytest.mark.parametrize("option", ["--assignments", "--neighbours"])
+def test_soft_assignment_changes_the_scores(here: Path, option: str) -> None:
+    usual = run("query", "query.jpg", "--json").data
+    softer = run("query", "query.jpg", "--json", option, "5").data
+    assert [hit["score"] for hit in softer["hits"]] != [hit["score"] for hit in usual["hits"]]
+    assert softer["hits"][0]["name"] == usual["hits"][0]["name"]
+    assert run("query", "query.jpg", option, "0", code=2).out == ""

@@ -49,7 +49,7 @@ def run_on_terminal(folder: Path, *arguments: str, stdout_too: bool = False) -> 
     ("arguments", "stage"),
     [
         (("index", "photos", "--store", "fresh"), "indexing"),
-        (("build-vocab", "photos", "--words", "300"), "extracting"),
+        (("build-vocab", "photos", "--words", "300", "--store", "fresh"), "extracting"),
         (("check",), "checking"),
     ],
 )

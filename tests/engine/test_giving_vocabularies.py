@@ -24,7 +24,7 @@ def write_foreign_vocabulary(path: Path, fingerprint: Fingerprint) -> Path:
     """A vocabulary of two words for descriptors of another kind."""
     centroids = np.zeros((3, fingerprint.dimension), fingerprint.dtype)
     centroids[1:] = [[1], [9]]
-    tree = VocabularyTree(
+    tree = VocabularyTree.of(
         centroids, np.array([2, 0, 0], np.uint32), fingerprint, Training("nothing", 1, 2, 0.0)
     )
     write_vocabulary(path, tree)
@@ -105,9 +105,12 @@ def test_other_feature_options_are_refused(own: Path) -> None:
     ("options", "message"),
     [
         (VocabularyOptions(words=1), "A vocabulary of 1 words cannot be trained; ask for 2 to"),
-        (VocabularyOptions(words=10**6), r"descriptors are too few for 1000000 words; give more photos"),
-        (VocabularyOptions(words=9, depth=0), "a depth and a number of iterations of 1 or more"),
-        (VocabularyOptions(words=9, iterations=0), "a depth and a number of iterations of 1 or more"),
+        (VocabularyOptions(words=10**6), r"descriptors are too few for 1,000,000 words; give more photos"),
+        (VocabularyOptions(words=0), "A vocabulary of 0 words cannot be trained; ask for 2 to"),
+        (VocabularyOptions(words=10**9), "A vocabulary of 1000000000 words cannot be trained; ask for 2 to"),
+        (VocabularyOptions(words=9, depth=-1), "a depth of 0 or more and 1 iteration or more"),
+        (VocabularyOptions(words=9, iterations=0), "a depth of 0 or more and 1 iteration or more"),
+        (VocabularyOptions(words=9, sample=0), "A sample of 0 descriptors trains nothing; ask for 1 or more"),
     ],
 )
 def test_impossible_options_leave_the_store_as_it_was(
@@ -123,7 +126,7 @@ def test_impossible_options_leave_the_store_as_it_was(
 
 @pytest.mark.parametrize(
     "change",
-    [{"words": 60}, {"depth": 1}, {"sample": 500}, {"iterations": 1}, {"seed": 3}, {"tolerance": 0.5}],
+    [{"words": 60}, {"depth": 2}, {"sample": 500}, {"iterations": 1}, {"seed": 3}, {"tolerance": 0.5}],
     ids=lambda change: next(iter(change)),
 )
 def test_every_option_of_training_changes_the_vocabulary(

@@ -24,6 +24,7 @@ from photographs import (
     similarity,
     view,
 )
+from PIL import Image
 
 import handcraft
 from handcraft.errors import PhotoError, StoreError
@@ -210,13 +211,35 @@ def test_verified_photos_come_first_by_the_weight_of_their_inliers(
     assert [hit.rank for hit in hits] == list(range(1, PHOTOS + 1))
 
 
-def test_verification_lifts_a_photo_over_one_with_a_better_score(store: handcraft.Store, query: Path) -> None:
-    """The order by geometry is another one than that by votes, or it would have no use."""
+def crossed(image: Image.Image) -> Image.Image:
+    """A photo whose quarters have changed places: its visual words, and little of its geometry."""
+    width, height = image.width // 2, image.height // 2
+    puzzle = Image.new(image.mode, (2 * width, 2 * height))
+    for x, y in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        box = (x * width, y * height, (x + 1) * width, (y + 1) * height)
+        puzzle.paste(image.crop(box), ((1 - x) * width, (1 - y) * height))
+    return puzzle
+
+
+@pytest.fixture
+def puzzled(own: Path) -> handcraft.Store:
+    """The collection, and the query with its quarters crossed, which no view of the scene outvotes."""
+    with Image.open(own / "query.jpg") as image:
+        puzzle = save(crossed(image), own / "photos" / "puzzle.png")
+    store = handcraft.open(own / ".handcraft")
+    store.add(puzzle)
+    return store
+
+
+def test_verification_lifts_photos_over_one_with_a_better_score(
+    puzzled: handcraft.Store, query: Path
+) -> None:
     plain, verified = (
-        [hit.name for hit in store.query(query, verify=verify).hits] for verify in (False, True)
+        [hit.name for hit in puzzled.query(query, verify=verify).hits] for verify in (False, True)
     )
     assert set(plain) == set(verified)
-    assert plain != verified
+    assert plain[0] == "photos/puzzle.png"
+    assert set(verified[:3]) == SAME_SCENE
 
 
 def test_scores_stay_those_of_the_votes(store: handcraft.Store, query: Path) -> None:
@@ -306,21 +329,22 @@ def test_depth_is_the_number_of_photos_verified(store: handcraft.Store, query: P
     assert {hit.name for hit in result.hits} == {hit.name for hit in plain}
 
 
-def test_more_photos_are_verified_than_are_shown(store: handcraft.Store, query: Path) -> None:
-    result = store.query(query, verify=True, top=1)
-    assert result.compared == PHOTOS
-    assert [hit.name for hit in result.hits] == [store.query(query, verify=True).hits[0].name]
-    assert result.hits[0].name != store.query(query, top=1).hits[0].name
+def test_more_photos_are_compared_than_are_shown(puzzled: handcraft.Store, query: Path) -> None:
+    result = puzzled.query(query, verify=True, top=1)
+    assert result.compared == PHOTOS + 1
+    assert [hit.name for hit in result.hits] == [puzzled.query(query, verify=True).hits[0].name]
+    assert result.hits[0].name != puzzled.query(query, top=1).hits[0].name
 
 
 def test_min_inliers_is_the_least_that_verifies(store: handcraft.Store, query: Path) -> None:
     inliers = sorted(hit.inliers for hit in store.query(query, verify=True).hits if hit.match)
-    options = QueryOptions(verify=True, verification=VerificationOptions(min_inliers=inliers[1]))
+    least = inliers[0] + 1
+    options = QueryOptions(verify=True, verification=VerificationOptions(min_inliers=least))
     found = sorted(hit.inliers for hit in store.query(query, options=options).hits if hit.match)
-    assert found == inliers[1:]
+    assert found == [count for count in inliers if count >= least]
 
 
-@pytest.mark.parametrize("change", [{"assignments": 1}, {"assignment_variance": 100.0}])
+@pytest.mark.parametrize("change", [{"assignments": 1}, {"neighbours": 3}, {"assignment_variance": 100.0}])
 def test_the_options_of_the_votes_change_the_scores(
     store: handcraft.Store, query: Path, change: dict[str, float]
 ) -> None:

@@ -7,6 +7,7 @@ and the leaves in order of their node are words 0, 1, 2 …
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 Vector = Sequence[int] | Sequence[float]
 
@@ -79,7 +80,7 @@ def beam_words(
     kept = [0]
     while any(family[node] for node in kept):
         candidates = [child for node in kept for child in family[node] or [node]]
-        kept = sorted(candidates, key=distance)[:beam]
+        kept = sorted(candidates, key=lambda node: (distance(node), node))[:beam]
     return [(distance(node), words(child_counts)[node]) for node in kept]
 
 
@@ -91,6 +92,40 @@ def assign(points: Sequence[Vector], centroids: Sequence[Vector]) -> tuple[list[
         labels.append(to_each.index(min(to_each)))
         distances.append(min(to_each))
     return labels, distances
+
+
+def draw(weights: Sequence[float], uniform: float) -> int:
+    """The place at which the sum of the weights exceeds `uniform` of the whole sum."""
+    passed = 0.0
+    for place, weight in enumerate(weights):
+        passed += weight
+        if passed > uniform * sum(weights):
+            return place
+    raise ValueError("there is no weight")
+
+
+def starts(sample: Sequence[Sequence[int]], uniforms: Sequence[Sequence[float]]) -> list[int]:
+    """The places that k-means++ chooses: the first one evenly, each next one of some candidates drawn
+    by squared distance, the first that leaves the smallest sum; none once every point is chosen."""
+
+    def distances(chosen: Sequence[int]) -> list[float]:
+        return [min(squared_distance(point, sample[place]) for place in chosen) for point in sample]
+
+    chosen = [int(uniforms[0][0] * len(sample))]
+    for draws in uniforms[1:]:
+        nearest = distances(chosen)
+        if not any(nearest):
+            break
+        candidates = [[*chosen, draw(nearest, uniform)] for uniform in draws]
+        chosen = min(candidates, key=lambda places: sum(distances(places)))
+    return chosen
+
+
+def imbalance(populations: Sequence[int]) -> Fraction:
+    """How much longer an inverted list is, to one who comes by a descriptor, than if all were equal."""
+    total = sum(populations)
+    met = sum(Fraction(population, total) * population for population in populations)
+    return met / Fraction(total, len(populations))
 
 
 def lloyd(
@@ -105,7 +140,8 @@ def lloyd(
     for _ in range(iterations):
         labels, distances = assign(points, centroids)
         distortion = sum(distances) / len(points)
-        if previous - distortion < tolerance * previous:
+        counts = [labels.count(cluster) for cluster in range(len(centroids))]
+        if all(counts) and distortion >= (1 - tolerance) * previous:
             break
         previous = distortion
         worst_first = iter(sorted(range(len(points)), key=lambda i: -distances[i]))

@@ -32,7 +32,7 @@ def make_tree() -> MakeTree:
             centroids = generator.integers(0, 256, (len(child_counts), dimension)).astype(dtype)
         space = Fingerprint("test", centroids.shape[1], str(centroids.dtype))
         training = Training("made by hand", 3, 1000, 12.5, {"words": 7, "tolerance": 0.25})
-        return VocabularyTree(centroids, np.array(child_counts, np.uint32), space, training)
+        return VocabularyTree.of(centroids, np.array(child_counts, np.uint32), space, training)
 
     return make
 

@@ -13,13 +13,19 @@ from numpy.typing import NDArray
 from oracles import vocabulary as oracle
 
 from handcraft.errors import FingerprintError, VocabularyError
-from handcraft.vocabulary.assignment import BEAM, Assignment, assign
+from handcraft.vocabulary.assignment import BEAM, Assignment, assign, spread
 from handcraft.vocabulary.tree import VocabularyTree
 
 MakeTree = Callable[..., VocabularyTree]
 MakeDescriptors = Callable[..., NDArray[np.generic]]
 
-SHAPES = st.lists(st.integers(0, 4), max_size=14).map(oracle.shape)
+# Families of up to 90 children lie across several panels of 16, at any place in them.
+FAMILIES = st.integers(0, 4) | st.sampled_from([15, 16, 17, 40, 90])
+SHAPES = st.builds(
+    lambda root, rest: oracle.shape([root, *rest]),
+    st.integers(1, 4) | st.sampled_from([15, 16, 17, 40, 90]),
+    st.lists(FAMILIES, max_size=9),
+)
 # Whole numbers, exact in either type; few of them give ties, large ones overflow what is too narrow.
 VALUES = st.sampled_from([range(3), range(256), (0, 255)])
 DTYPES = st.sampled_from(["uint8", "float32"])
@@ -166,10 +172,11 @@ def test_a_leaf_high_in_the_tree_competes_with_deep_ones(make_tree: MakeTree) ->
     assert assign(line(5, 95, 105), tree, nearest=3).words.tolist() == [[0, 1, 2], [1, 2, 0], [2, 1, 0]]
 
 
-def test_a_root_alone_is_the_word_of_everything(make_tree: MakeTree) -> None:
-    tree = make_tree([0], np.zeros((1, 4), np.uint8))
+def test_an_only_child_is_the_word_of_everything(make_tree: MakeTree) -> None:
+    tree = make_tree([1, 0], np.zeros((2, 4), np.uint8))
     assignment = assign(np.full((2, 4), 9, np.uint8), tree, nearest=2)
     assert assignment.words.tolist() == [[0, -1], [0, -1]]
+    assert assignment.distances.tolist() == [[4 * 81, np.inf]] * 2
 
 
 def test_among_equal_children_the_first_is_taken(make_tree: MakeTree) -> None:
@@ -260,3 +267,23 @@ def test_threads_may_share_a_tree(dtype: str, make_tree: MakeTree, distinct: Mak
     with ThreadPoolExecutor(4) as pool:
         for _ in range(5):
             assert list(pool.map(words_of, photos)) == alone
+
+
+# --- the photos' side ---
+
+
+def test_each_word_brings_the_words_near_it(make_tree: MakeTree) -> None:
+    """Four words on a line, at 0, 10, 13 and 100, and a descriptor at 9."""
+    centroids = np.array([[0], [0], [10], [13], [100]], np.uint8)
+    tree = make_tree([4, 0, 0, 0, 0], centroids)
+    near = assign(np.array([[9]], np.uint8), tree, nearest=2)
+    assert found(near, 0) == [(1, 1), (16, 2)]
+    assert found(spread(near, tree, 2), 0) == [(1, 1), (1 + 9, 2), (16, 2), (16 + 9, 1)]
+
+
+def test_a_word_that_there_is_not_brings_none(make_tree: MakeTree) -> None:
+    tree = make_tree([2, 0, 0], np.array([[0], [0], [10]], np.uint8))
+    softer = spread(assign(np.array([[9], [1]], np.uint8), tree, nearest=3), tree, 2)
+    assert softer.words.shape == softer.distances.shape == (2, 6)
+    assert softer.words.tolist() == [[1, 0, 0, 1, -1, -1], [0, 1, 1, 0, -1, -1]]
+    assert np.isinf(softer.distances[:, 4:]).all()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +16,8 @@ from numpy.typing import NDArray
 from oracles import vocabulary as oracle
 from threadpoolctl import threadpool_limits
 
-from handcraft.vocabulary.kmeans import Clustering, kmeans
+from handcraft.vocabulary import kmeans as module
+from handcraft.vocabulary.kmeans import Clustering, Map, kmeans
 
 MakeDescriptors = Callable[..., NDArray[np.generic]]
 
@@ -26,6 +29,9 @@ def cluster(
     seed: int = 0,
     iterations: int = 20,
     tolerance: float = 0.0,
+    start: NDArray[np.generic] | None = None,
+    over_chunks: Map = map,
+    on_pass: Callable[[], None] | None = None,
 ) -> Clustering:
     return kmeans(
         points,
@@ -33,12 +39,19 @@ def cluster(
         generator=np.random.default_rng(seed),
         iterations=iterations,
         tolerance=tolerance,
+        start=start,
+        over_chunks=over_chunks,
+        on_pass=on_pass,
     )
 
 
 def start(points: NDArray[np.generic], clusters: int, *, seed: int = 0) -> NDArray[np.generic]:
     """The centroids before the first pass."""
     return cluster(points, clusters, seed=seed, iterations=0).centroids
+
+
+def as_bytes(clustering: Clustering) -> tuple[bytes, bytes, bytes]:
+    return clustering.centroids.tobytes(), clustering.labels.tobytes(), clustering.distances.tobytes()
 
 
 def plain(rows: NDArray[np.generic]) -> list[list[int]]:
@@ -150,9 +163,57 @@ def test_far_groups_are_found(seed: int) -> None:
 
 
 def test_start_points_are_distinct_while_there_are_any() -> None:
-    points = np.repeat(np.arange(12, dtype=np.uint8), 50)[:, None] * np.ones((1, 3), np.uint8)
+    several = np.repeat(np.arange(12, dtype=np.uint8), 50)[:, None] * np.ones((1, 3), np.uint8)
+    points = np.random.default_rng(0).permutation(several)
     for seed in range(5):
         assert len(np.unique(start(points, 11, seed=seed), axis=0)) == 11
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_another_start_may_be_given(dtype: str, distinct: MakeDescriptors) -> None:
+    points, given_start = distinct(150, 4, dtype=dtype), distinct(7, 4, dtype=dtype, seed=9)
+    given_start.flags.writeable = False
+    before = given_start.tobytes()
+    unmoved = cluster(points, 7, start=given_start, iterations=0)
+    np.testing.assert_array_equal(unmoved.centroids, given_start)
+    assert not np.shares_memory(unmoved.centroids, given_start)
+    moved = [cluster(points, 7, start=given_start, seed=seed) for seed in (0, 1)]
+    assert as_bytes(moved[0]) == as_bytes(moved[1])  # nothing is drawn
+    assert given_start.tobytes() == before
+    if dtype == "uint8":
+        assert plain(moved[0].centroids) == oracle.lloyd(plain(points), plain(given_start), 20, 0.0)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_a_start_that_is_too_small_is_filled_up(dtype: str, distinct: MakeDescriptors) -> None:
+    points = distinct(150, 4, dtype=dtype)
+    clustering = cluster(points, 20, start=points[:3])
+    assert len(clustering.centroids) == 20
+    assert np.bincount(clustering.labels, minlength=20).all()
+
+
+def test_a_start_of_equal_centroids_spreads_out(distinct: MakeDescriptors) -> None:
+    points = distinct(150, 4)
+    clustering = cluster(points, 12, start=points[:1].repeat(12, axis=0))
+    assert np.bincount(clustering.labels, minlength=12).all()
+
+
+@pytest.mark.parametrize("iterations", [0, 1, 4])
+def test_each_pass_is_told(iterations: int, distinct: MakeDescriptors) -> None:
+    passes: list[int] = []
+    points = distinct(500, 6)
+    cluster(points, 12, iterations=iterations, tolerance=-1.0, on_pass=lambda: passes.append(1))
+    assert len(passes) == iterations + 1
+
+
+def test_passes_end_when_nothing_changes(distinct: MakeDescriptors) -> None:
+    passes: list[int] = []
+    points = distinct(500, 6)
+    clustering = cluster(points, 12, iterations=500, on_pass=lambda: passes.append(1))
+    assert 2 < len(passes) < 100
+    again = cluster(points, 12, iterations=len(passes) - 1)
+    assert as_bytes(clustering) == as_bytes(again)
+    assert as_bytes(clustering) == as_bytes(cluster(points, 12, iterations=len(passes) - 2))
 
 
 def test_another_seed_is_another_clustering(distinct: MakeDescriptors) -> None:
@@ -182,6 +243,16 @@ def test_all_points_equal(count: int, dtype: str) -> None:
     assert (clustering.distances == 0).all()
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("distinct_points", [1, 5])
+def test_few_distinct_points_whose_distances_are_rounded(distinct_points: int, seed: int) -> None:
+    few = np.random.default_rng(seed).normal(size=(distinct_points, 128)).astype(np.float32)
+    clustering = cluster(np.tile(few, (30, 1)), 6)
+    np.testing.assert_array_equal(np.unique(clustering.centroids, axis=0), np.unique(few, axis=0))
+    assert len(clustering.centroids) == distinct_points
+    assert np.bincount(clustering.labels).tolist() == [30] * distinct_points
+
+
 def test_one_cluster_is_the_mean(distinct: MakeDescriptors) -> None:
     points = distinct(200, 4)
     np.testing.assert_array_equal(cluster(points, 1).centroids[0], np.rint(points.astype(float).mean(0)))
@@ -203,6 +274,26 @@ def test_an_empty_cluster_restarts_at_the_worst_served_point() -> None:
         clustering = cluster(points, 3, seed=seed)
         assert sorted(plain(clustering.centroids)) == [[0, 1], [100, 100], [250, 250]]
         assert clustering.distances.sum() == 2
+
+
+@settings(max_examples=100)
+@given(data=st.data(), clusters=st.integers(2, 15), copies=st.sampled_from([10, 300, 3000]))
+def test_lopsided_points_leave_no_cluster_empty(data: st.DataObject, clusters: int, copies: int) -> None:
+    dtype = data.draw(st.sampled_from(["uint8", "float32"]))
+    generator = np.random.default_rng(data.draw(st.integers(0, 999)))
+    rare = generator.integers(0, data.draw(st.sampled_from([5, 30, 256])), (60, 3))
+    points = generator.permutation(np.concatenate([np.full((copies, 3), 7), rare])).astype(dtype)
+    clustering = cluster(points, clusters, seed=data.draw(st.integers(0, 9)))
+    assert len(clustering.centroids) == min(clusters, len(np.unique(points, axis=0)))
+    assert np.bincount(clustering.labels, minlength=len(clustering.centroids)).all()
+
+
+@pytest.mark.parametrize("tolerance", [0.0, 0.99])  # an empty cluster is worth another pass
+def test_equal_points_that_are_worst_served_do_not_share_the_empty_clusters(tolerance: float) -> None:
+    points = np.full((1003, 2), 100, np.uint8)
+    points[[300, 500, 700]] = [[250, 250], [250, 250], [0, 0]]
+    clustering = cluster(points, 3, start=np.full((3, 2), 100, np.uint8), tolerance=tolerance)
+    assert sorted(plain(clustering.centroids)) == [[0, 0], [100, 100], [250, 250]]
 
 
 # --- float32 ---
@@ -233,14 +324,57 @@ def test_blas_threads_do_not_change_a_bit() -> None:
     for threads in (1, 2):
         with threadpool_limits(threads):
             clustering = cluster(points, 40, iterations=3)
-        results.add(
-            (clustering.centroids.tobytes(), clustering.labels.tobytes(), clustering.distances.tobytes())
-        )
+        results.add(as_bytes(clustering))
     assert len(results) == 1
     np.testing.assert_array_equal(
         clustering.distances,
         ((points.astype(int) - clustering.centroids[clustering.labels]) ** 2).sum(1),
     )
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_the_same_bits_in_any_number_of_threads(
+    threads: int, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CHUNK", 100)
+    points = np.random.default_rng(0).normal(100, 40, (1234, 7)).clip(0, 255).astype(dtype)
+    with ThreadPoolExecutor(threads) as pool:
+        threaded = cluster(points, 9, over_chunks=pool.map)
+    assert as_bytes(threaded) == as_bytes(cluster(points, 9))
+
+
+def backwards(function: Callable[[Any], Any], chunks: Iterable[Any]) -> Iterator[Any]:
+    """A map that begins with the last chunk."""
+    return reversed([function(chunk) for chunk in reversed(list(chunks))])
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_the_same_bits_whichever_chunk_is_done_first(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CHUNK", 100)
+    points = np.random.default_rng(0).normal(100, 40, (1234, 7)).clip(0, 255).astype(dtype)
+    assert as_bytes(cluster(points, 9, over_chunks=backwards)) == as_bytes(cluster(points, 9))
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 255, 1000])
+def test_the_size_of_a_chunk_does_not_change_a_bit(
+    size: int, distinct: MakeDescriptors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = distinct(500, 128)
+    whole = cluster(points, 9)
+    monkeypatch.setattr(module, "CHUNK", size)
+    assert as_bytes(cluster(points, 9)) == as_bytes(whole)
+
+
+@pytest.mark.parametrize("block", [4, 12, 1024])
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_the_size_of_a_block_does_not_change_a_bit(
+    dtype: str, block: int, distinct: MakeDescriptors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = distinct(501, 8, dtype=dtype)
+    whole = cluster(points, 9)
+    monkeypatch.setattr(module, "BLOCK", block)
+    assert as_bytes(cluster(points, 9)) == as_bytes(whole)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])

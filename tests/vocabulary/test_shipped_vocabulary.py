@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from benchmarks.shipped_vocabulary import VOCABULARY
 from handcraft.features.descriptors import root_sift
 from handcraft.features.registry import extractor
-from handcraft.options import FeatureOptions, VocabularyOptions
+from handcraft.options import FeatureOptions
 from handcraft.vocabulary.assignment import assign
 from handcraft.vocabulary.files import read_vocabulary, shipped_vocabulary
 from handcraft.vocabulary.tree import VocabularyTree
@@ -33,14 +34,25 @@ def test_it_is_at_most_8_mib() -> None:
     assert shipped_vocabulary().stat().st_size <= 8 * 1024 * 1024
 
 
-def test_it_is_what_the_defaults_would_train(tree: VocabularyTree) -> None:
-    options = VocabularyOptions()
-    assert tree.words == options.words == 62_500
-    assert tree.depth == options.depth == 2
+def test_it_is_what_its_benchmark_trains(tree: VocabularyTree) -> None:
+    assert tree.words == VOCABULARY.words
+    assert tree.depth == VOCABULARY.levels
     assert tree.centroids.dtype == np.uint8
-    recorded = {name: getattr(options, name) for name in tree.training.parameters}
-    assert tree.training.parameters == recorded
-    assert {"words", "depth", "seed"} <= set(recorded)
+    assert tree.training.parameters == {
+        "words": VOCABULARY.words,
+        "depth": VOCABULARY.levels,
+        "iterations": VOCABULARY.iterations,
+        "tolerance": VOCABULARY.tolerance,
+        "seed": VOCABULARY.seed,
+    }
+
+
+def test_all_its_words_serve_the_descriptors_that_it_was_trained_on(tree: VocabularyTree) -> None:
+    balance = tree.training.balance
+    assert balance is not None
+    assert balance.empty == 0
+    assert balance.imbalance < 1.5
+    assert balance.percentiles[0] <= tree.training.descriptors / tree.words <= balance.percentiles[100]
 
 
 def test_it_fits_sift_under_any_options(tree: VocabularyTree) -> None:

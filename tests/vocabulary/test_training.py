@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from handcraft.engine.vocabularies import train_vocabulary
 from handcraft.errors import VocabularyError
-from handcraft.options import FeatureOptions, VocabularyOptions
+from handcraft.options import MAX_BRANCHING, VocabularyOptions
 from handcraft.types import Fingerprint
+from handcraft.vocabulary import training
 from handcraft.vocabulary.assignment import assign
+from handcraft.vocabulary.sample import DescriptorSample
 from handcraft.vocabulary.training import train
-from handcraft.vocabulary.tree import VocabularyTree
+from handcraft.vocabulary.tree import Balance, VocabularyTree
 
 MakeDescriptors = Callable[..., NDArray[np.generic]]
 
@@ -32,7 +32,7 @@ def grow(
     *,
     threads: int = 2,
     progress: Callable[[int, int], None] | None = None,
-    **changes: object,
+    **changes: Any,
 ) -> VocabularyTree:
     space = Fingerprint("test", descriptors.shape[1], str(descriptors.dtype), {"max_size": 1024})
     return train(
@@ -82,6 +82,35 @@ def test_the_depth_is_the_one_asked_for(depth: int, distinct: MakeDescriptors) -
     tree = grow(distinct(700), words=125, depth=depth)
     assert tree.depth == depth
     assert tree.child_counts[0] == {1: 125, 2: 11, 3: 5}[depth]  # the depth-th root
+
+
+@pytest.mark.parametrize(
+    ("words", "levels"),
+    [
+        *((2, 1), (255, 1), (256, 1), (257, 2), (65_535, 2), (65_536, 2), (65_537, 3)),
+        *((1_000_000, 3), (256**3, 3), (256**3 + 1, 4), (100_000_000, 4)),
+    ],
+)
+def test_the_depth_that_is_chosen_keeps_families_small(words: int, levels: int) -> None:
+    options = VocabularyOptions(words=words)
+    assert options.levels == levels
+    assert round(words ** (1 / levels)) <= MAX_BRANCHING
+    assert levels == 1 or words ** (1 / (levels - 1)) > MAX_BRANCHING
+
+
+@pytest.mark.parametrize("depth", [1, 2, 7])
+@pytest.mark.parametrize("words", [2, 256, 257, 1_000_000])
+def test_the_depth_that_is_given_is_the_depth(words: int, depth: int) -> None:
+    assert VocabularyOptions(words=words, depth=depth).levels == depth
+
+
+@pytest.mark.parametrize(("words", "depth"), [(60, 1), (256, 1), (257, 2), (600, 2)])
+def test_a_tree_of_no_given_depth(words: int, depth: int, distinct: MakeDescriptors) -> None:
+    descriptors = distinct(700)
+    tree = grow(descriptors, words=words, depth=0)
+    assert (tree.words, tree.depth) == (words, depth)
+    assert tree.training.parameters["depth"] == depth
+    assert as_bytes(tree) == as_bytes(grow(descriptors, words=words, depth=depth))
 
 
 def test_words_are_shared_out_by_population() -> None:
@@ -169,13 +198,41 @@ def test_the_training_is_on_record(distinct: MakeDescriptors) -> None:
     assert not tree.centroids[0].any()
 
 
-@pytest.mark.parametrize(("words", "depth"), [(60, 1), (60, 2), (60, 3), (5, 3)])
-def test_progress_rises_to_the_end(words: int, depth: int, lopsided: NDArray[np.generic]) -> None:
+@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_the_balance_is_that_of_greedy_descent(depth: int, dtype: str, lopsided: NDArray[np.generic]) -> None:
+    descriptors = lopsided.astype(dtype)
+    tree = grow(descriptors, depth=depth)
+    words = assign(descriptors, tree, beam=1).words[:, 0]
+    assert tree.training.balance == Balance.of(np.bincount(words, minlength=tree.words))
+
+
+def told(descriptors: NDArray[np.generic], **changes: Any) -> list[tuple[int, int]]:
+    """What a training tells of its progress."""
     steps: list[tuple[int, int]] = []
-    grow(lopsided, words=words, depth=depth, progress=lambda done, total: steps.append((done, total)))
+    grow(descriptors, progress=lambda done, total: steps.append((done, total)), **changes)
+    return steps
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(("words", "depth"), [(60, 1), (60, 2), (60, 3), (5, 3), (2, 3), (60, 12)])
+def test_progress_rises_to_the_end(
+    words: int, depth: int, threads: int, lopsided: NDArray[np.generic]
+) -> None:
+    steps = told(lopsided, words=words, depth=depth, threads=threads)
     assert steps == sorted(steps)
-    assert len({total for _, total in steps}) == 1
+    assert {total for _, total in steps} == {700 * depth}
     assert steps[-1][0] == steps[-1][1]
+
+
+def test_progress_is_told_inside_a_single_node(distinct: MakeDescriptors) -> None:
+    passes = {done for done, _ in told(distinct(800), depth=1, iterations=7, tolerance=-1.0)}
+    assert passes == {100, 200, 300, 400, 500, 600, 700, 800}
+
+
+def test_progress_is_told_after_each_of_many_nodes(distinct: MakeDescriptors) -> None:
+    steps = {done for done, _ in told(distinct(700), words=144, threads=3) if done > 700}
+    assert len(steps) == 12
 
 
 # --- the same bits ---
@@ -212,44 +269,78 @@ def test_descriptors_are_left_alone(distinct: MakeDescriptors) -> None:
     assert descriptors.tobytes() == before
 
 
-# --- the sample, drawn where photos become descriptors ---
+# --- whatever order the descriptors come in ---
 
 
-@pytest.fixture(scope="module")
-def shelf(tmp_path_factory: pytest.TempPathFactory) -> Sequence[Path]:
-    """A folder with three photos of cloudy noise."""
-    folder = tmp_path_factory.mktemp("photos") / "shelf"
-    folder.mkdir()
-    for seed in range(3):
-        noise = np.random.default_rng(seed).normal(size=(120, 160))
-        clouds = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2), None, 0, 255, cv2.NORM_MINMAX)
-        cv2.imwrite(str(folder / f"{seed}.png"), clouds.astype(np.uint8))
-    return [folder]
+def sampled(pieces: Sequence[NDArray[np.generic]], limit: int) -> NDArray[np.generic]:
+    sample = DescriptorSample(limit, pieces[0].shape[1], str(pieces[0].dtype))
+    for piece in pieces:
+        sample.add(piece)
+    return sample.descriptors()
 
 
-def from_photos(shelf: Sequence[Path], threads: int = 2, **changes: object) -> VocabularyTree:
-    options = replace(VocabularyOptions(words=9, depth=1), **changes)
-    return train_vocabulary(shelf, options, FeatureOptions(), threads=threads).tree
+@pytest.mark.parametrize("limit", [900, 2000])  # of 1200
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_the_same_bits_in_any_order_and_pieces(
+    depth: int, dtype: str, limit: int, distinct: MakeDescriptors
+) -> None:
+    descriptors = distinct(1200, dtype=dtype)
+    wanted = as_bytes(grow(sampled([descriptors], limit), depth=depth))
+    for threads in (1, 3):
+        shuffled = np.random.default_rng(threads).permutation(descriptors)
+        pieces = np.split(shuffled, [100 * threads, 700, 701])
+        assert as_bytes(grow(sampled(pieces, limit), depth=depth, threads=threads)) == wanted
 
 
-def test_the_sample_limits_the_descriptors(shelf: Sequence[Path]) -> None:
-    everything, sampled = from_photos(shelf), from_photos(shelf, sample=90)
-    assert sampled.training.descriptors == 90  # thirty of each photo
-    assert everything.training.descriptors > 300
-    assert as_bytes(sampled) != as_bytes(everything)
-    assert (sampled.training.source, sampled.training.photos) == ("shelf", 3)
+# --- flat vocabularies of many words ---
 
 
-def test_the_sample_is_that_of_the_seed(shelf: Sequence[Path]) -> None:
-    first = as_bytes(from_photos(shelf, sample=90))
-    assert as_bytes(from_photos(shelf, sample=90, threads=1)) == first
-    assert as_bytes(from_photos(shelf, sample=90, seed=1)) != first
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_a_large_flat_vocabulary_is_as_good_as_one_from_a_direct_start(
+    dtype: str, distinct: MakeDescriptors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    descriptors = distinct(3000, 16, dtype=dtype)
+    direct = grow(descriptors, words=200, depth=1)
+    monkeypatch.setattr(training, "MAX_DIRECT", 199)
+    tree = grow(descriptors, words=200, depth=1)
+    assert (tree.words, tree.depth) == (200, 1)
+    assert tree.training.balance is not None
+    assert tree.training.balance.empty == 0
+    assert as_bytes(tree) != as_bytes(direct)
+    assert tree.training.distortion < 1.02 * direct.training.distortion
+
+
+def test_a_large_flat_vocabulary_is_better_than_the_tree_that_it_starts_from(
+    distinct: MakeDescriptors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    descriptors = distinct(3000, 16)
+    monkeypatch.setattr(training, "MAX_DIRECT", 50)
+    flat, tree = (grow(descriptors, words=200, depth=depth).training.distortion for depth in (1, 2))
+    assert flat < 0.98 * tree
+
+
+def test_a_large_flat_vocabulary_is_the_same_bits_at_any_number_of_threads(
+    distinct: MakeDescriptors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "MAX_DIRECT", 50)
+    descriptors = distinct(900)
+    assert len({as_bytes(grow(descriptors, words=100, depth=1, threads=n)) for n in (1, 2, 5)}) == 1
+
+
+def test_a_large_flat_vocabulary_of_few_distinct_descriptors(
+    distinct: MakeDescriptors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "MAX_DIRECT", 5)
+    few = distinct(30)
+    tree = grow(np.random.default_rng(0).permutation(np.repeat(few, 10, axis=0)), words=40, depth=1)
+    assert sorted(tree.centroids_of(tree.leaves).tolist()) == sorted(few.tolist())
 
 
 # --- bad input ---
 
 
-def refusal(descriptors: NDArray[np.generic], **changes: object) -> str:
+def refusal(descriptors: NDArray[np.generic], **changes: Any) -> str:
     with pytest.raises(VocabularyError) as error:
         grow(descriptors, **changes)
     return str(error.value)
@@ -266,17 +357,10 @@ def test_fewer_descriptors_than_words(distinct: MakeDescriptors) -> None:
         "59 descriptors are too few for 60 words; give more photos or ask for fewer words with --words."
     )
     assert refusal(np.empty((0, 8), np.uint8), words=60).startswith("0 descriptors are too few")
+    assert refusal(distinct(1200), words=99_000).startswith("1,200 descriptors are too few for 99,000 words")
 
 
-@pytest.mark.parametrize("change", [{"depth": 0}, {"depth": -1}, {"iterations": 0}])
+@pytest.mark.parametrize("change", [{"depth": -1}, {"iterations": 0}, {"iterations": -1}])
 def test_no_levels_or_no_passes(change: dict[str, object], distinct: MakeDescriptors) -> None:
-    sentence = "A vocabulary needs a depth and a number of iterations of 1 or more."
+    sentence = "A vocabulary needs a depth of 0 or more and 1 iteration or more."
     assert refusal(distinct(80), **change) == sentence
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_descriptors_that_are_no_numbers(value: float, distinct: MakeDescriptors) -> None:
-    descriptors = distinct(80, dtype="float32")
-    descriptors[41, 3] = value
-    sentence = "The descriptors hold NaN or infinity; leave those features out."
-    assert refusal(descriptors) == sentence

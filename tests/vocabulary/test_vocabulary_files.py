@@ -8,15 +8,17 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from oracles import vocabulary as oracle
 
-from handcraft.errors import StoreError, VocabularyError
+from handcraft.errors import HandcraftError, StoreError, VocabularyError
 from handcraft.features.files import write_features
 from handcraft.storage import hdf5
 from handcraft.types import Fingerprint
 from handcraft.vocabulary.assignment import assign
-from handcraft.vocabulary.files import read_vocabulary, write_vocabulary
-from handcraft.vocabulary.tree import Training, VocabularyTree
+from handcraft.vocabulary.files import KIND, read_vocabulary, write_vocabulary
+from handcraft.vocabulary.panels import Panels
+from handcraft.vocabulary.tree import Balance, Training, VocabularyTree
 
 MakeTree = Callable[..., VocabularyTree]
 
@@ -29,14 +31,16 @@ def written(make_tree: MakeTree, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
-@pytest.mark.parametrize("child_counts", [[0], [2, 0, 0], oracle.shape([4, 3, 0, 5, 2])])
+@pytest.mark.parametrize("dimension", [1, 5, 128])
+@pytest.mark.parametrize("child_counts", [[1, 0], [2, 0, 0], oracle.shape([4, 3, 0, 5, 20])])
 def test_what_is_written_is_read(
-    child_counts: list[int], dtype: str, make_tree: MakeTree, tmp_path: Path
+    child_counts: list[int], dimension: int, dtype: str, make_tree: MakeTree, tmp_path: Path
 ) -> None:
-    tree = make_tree(child_counts, dtype=dtype)
+    tree = make_tree(child_counts, dimension=dimension, dtype=dtype)
     write_vocabulary(tmp_path / "vocabulary.h5", tree)
     read = read_vocabulary(tmp_path / "vocabulary.h5")
     np.testing.assert_array_equal(read.centroids, tree.centroids)
+    np.testing.assert_array_equal(read.panels.norms, tree.panels.norms)
     np.testing.assert_array_equal(read.child_counts, tree.child_counts)
     assert read.centroids.dtype == dtype
     assert read.child_counts.dtype == np.uint32
@@ -44,10 +48,13 @@ def test_what_is_written_is_read(
     assert read.training == tree.training
 
 
-def test_what_is_written_in_words_is_read(make_tree: MakeTree, tmp_path: Path) -> None:
+@pytest.mark.parametrize("balance", [None, Balance.of(np.array([0, 3, 2**40, 1]))])
+def test_what_is_told_of_the_training_is_read(
+    balance: Balance | None, make_tree: MakeTree, tmp_path: Path
+) -> None:
     tree = make_tree([2, 0, 0])
-    training = Training('Übersee, "写真"\nand more', 1, 2**40, 0.1 + 0.2, {})
-    tree = VocabularyTree(tree.centroids, tree.child_counts, tree.fingerprint, training)
+    training = Training('Übersee, "写真"\nand more', 1, 2**40, 0.1 + 0.2, {}, balance)
+    tree = VocabularyTree.of(tree.centroids, tree.child_counts, tree.fingerprint, training)
     write_vocabulary(tmp_path / "vocabulary.h5", tree)
     assert read_vocabulary(tmp_path / "vocabulary.h5").training == training
 
@@ -56,7 +63,7 @@ def test_the_parameters_of_the_features_are_not_the_vocabularys(make_tree: MakeT
     tree = make_tree([2, 0, 0])
     space = Fingerprint("test", 4, "uint8", {"max_size": 1024})
     write_vocabulary(
-        tmp_path / "vocabulary.h5", VocabularyTree(tree.centroids, tree.child_counts, space, tree.training)
+        tmp_path / "vocabulary.h5", VocabularyTree.of(tree.centroids, tree.child_counts, space, tree.training)
     )
     assert read_vocabulary(tmp_path / "vocabulary.h5").fingerprint.same_space(space)
 
@@ -81,7 +88,7 @@ def test_the_same_vocabulary_is_the_same_bytes(written: Path, tmp_path: Path) ->
 
 def test_what_is_read_cannot_be_changed(written: Path) -> None:
     with pytest.raises(ValueError, match="read-only"):
-        read_vocabulary(written).centroids[0, 0] = 1
+        read_vocabulary(written).panels.values[0, 0] = 1
 
 
 def test_an_opened_vocabulary_outlives_its_replacement(written: Path, make_tree: MakeTree) -> None:
@@ -148,7 +155,7 @@ def test_a_file_of_a_newer_format(written: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("attribute", ["descriptor", "dimension", "dtype", "source", "parameters"])
+@pytest.mark.parametrize("attribute", ["descriptor", "dimension", "dtype", "source", "parameters", "balance"])
 def test_a_file_that_does_not_say_how_it_was_made(attribute: str, written: Path) -> None:
     with h5py.File(written, "r+") as file:
         del file.attrs[attribute]
@@ -156,7 +163,17 @@ def test_a_file_that_does_not_say_how_it_was_made(attribute: str, written: Path)
     assert refusal(written) == sentence
 
 
-@pytest.mark.parametrize(("attribute", "value"), [("dimension", "many"), ("parameters", "{"), ("photos", "")])
+@pytest.mark.parametrize(
+    ("attribute", "value"),
+    [
+        ("dimension", "many"),
+        ("parameters", "{"),
+        ("photos", ""),
+        *(("balance", text) for text in ("", "{", "{}", "3", "[]", '{"imbalance": 1.0, "empty": 0}')),
+        ("balance", '{"imbalance": 1.0, "empty": 0, "percentiles": ["many"]}'),
+        ("balance", '{"imbalance": [], "empty": 0, "percentiles": []}'),
+    ],
+)
 def test_a_file_that_says_nonsense(attribute: str, value: str, written: Path) -> None:
     with h5py.File(written, "r+") as file:
         file.attrs[attribute] = value
@@ -164,20 +181,55 @@ def test_a_file_that_says_nonsense(attribute: str, value: str, written: Path) ->
     assert refusal(written) == sentence
 
 
-@pytest.mark.parametrize("array", ["centroids", "child_counts"])
+def test_a_file_of_a_type_of_numbers_that_there_is_not(written: Path) -> None:
+    with h5py.File(written, "r+") as file:
+        file.attrs["dtype"] = "uint3"
+    with pytest.raises(HandcraftError, match="damaged"):
+        read_vocabulary(written)
+
+
+@pytest.mark.parametrize("array", ["panels", "norms", "child_counts"])
 def test_a_file_without_its_arrays(array: str, written: Path) -> None:
     with h5py.File(written, "r+") as file:
         del file[array]
     assert f"it has no array '{array}'" in refusal(written)
 
 
+def change(path: Path, **arrays: NDArray[np.generic]) -> None:
+    """Write a file again with some other arrays."""
+    file = hdf5.read_arrays(path, KIND)
+    attributes = {name: value for name, value in file.attributes.items() if name not in ("kind", "format")}
+    changed = {**file.arrays, **arrays}
+    hdf5.write_arrays(path, KIND, {name: [array] for name, array in changed.items()}, attributes)
+
+
 @pytest.mark.parametrize(
-    ("child_counts", "dimension"), [([3, 0, 0], 128), ([0, 0, 2, 0], 128), ([2, 0, 0], 64)]
+    "child_counts", [[4, 3, 0, 5] + [0] * 8, [4, 3, 0, 6] + [0] * 9, [0] + [1] * 12, [0] * 13]
 )
-def test_a_file_whose_arrays_are_no_tree(child_counts: list[int], dimension: int, written: Path) -> None:
-    with h5py.File(written, "r+") as file:
-        del file["centroids"], file["child_counts"]
-        file["centroids"] = np.zeros((len(child_counts), dimension), np.uint8)
-        file["child_counts"] = np.array(child_counts, np.uint32)
-    with pytest.raises(VocabularyError, match="The vocabulary is damaged"):
+def test_a_file_whose_nodes_are_no_tree(child_counts: list[int], written: Path) -> None:
+    change(written, child_counts=np.array(child_counts, np.uint32))
+    with pytest.raises(VocabularyError) as error:
         read_vocabulary(written)
+    assert str(error.value) == "The vocabulary is damaged: its nodes do not form a tree."
+
+
+@pytest.mark.parametrize(
+    ("count", "dimension", "dtype"), [(17, 128, "uint8"), (13, 64, "uint8"), (13, 128, "f4")]
+)
+def test_a_file_whose_panels_do_not_fit(count: int, dimension: int, dtype: str, written: Path) -> None:
+    panels = Panels.of(np.zeros((count, dimension), dtype))
+    change(written, panels=panels.values, norms=panels.norms)
+    with pytest.raises(VocabularyError) as error:
+        read_vocabulary(written)
+    assert str(error.value) == "The vocabulary is damaged: its centroids do not fit its tree."
+
+
+def test_a_file_whose_nodes_are_too_many_for_its_panels(written: Path) -> None:
+    change(written, child_counts=np.array([19] + [0] * 19, np.uint32))
+    with pytest.raises(VocabularyError, match="centroids do not fit"):
+        read_vocabulary(written)
+
+
+def test_a_file_whose_arrays_can_be_used_is_read(written: Path) -> None:
+    change(written, child_counts=np.array([12] + [0] * 12, np.uint32))
+    assert read_vocabulary(written).words == 12
