@@ -12,6 +12,7 @@ from handcraft.errors import HandcraftError
 LEAST_SIZE = 16  # pixels; a smaller photo has no room for a feature
 
 
+DETECTORS = ("sift", "hessian-affine")  # the names of features.registry
 MAX_BRANCHING = 256  # children of a node, where the depth is not given
 
 
@@ -24,7 +25,7 @@ def _require(name: str, value: float, least: float) -> None:
 class FeatureOptions:
     """How a photo becomes local features."""
 
-    detector: str = "sift"  # a name of features.registry
+    detector: str = "sift"  # one of DETECTORS
     max_size: int = 1024  # pixels: a longer photo is reduced to this long side, none is enlarged
     max_features: int = 2000  # the strongest are kept
     upright: bool = False  # True: every feature is described as if the photo were held upright

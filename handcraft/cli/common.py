@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from handcraft.errors import PhotoError
-from handcraft.options import LEAST_SIZE, FeatureOptions, QueryOptions
+from handcraft.options import DETECTORS, LEAST_SIZE, FeatureOptions, QueryOptions
 
 if TYPE_CHECKING:
     from handcraft.engine.reporting import Progress
@@ -51,7 +51,10 @@ def feature_options(command: Command) -> Command:
             type=click.IntRange(min=LEAST_SIZE),
             help=f"Long side in pixels that photos are reduced to.  [default: {defaults.max_size}]",
         ),
-        click.option("--detector", help=f"Detector of local features.  [default: {defaults.detector}]"),
+        click.option(
+            "--detector",
+            help=f"Detector of local features, {' or '.join(DETECTORS)}.  [default: {defaults.detector}]",
+        ),
     ):
         command = option(command)
     return command

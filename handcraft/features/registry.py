@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from handcraft.errors import HandcraftError
-from handcraft.features import sift
+from handcraft.features import hessian_affine, sift
 from handcraft.features.images import DecodedPhoto
 from handcraft.options import FeatureOptions
 from handcraft.types import Features, Fingerprint
@@ -20,7 +20,10 @@ class Extractor:
     fingerprint: Callable[[FeatureOptions], Fingerprint]
 
 
-_EXTRACTORS = {"sift": Extractor(sift.extract, sift.fingerprint)}
+_EXTRACTORS = {
+    "sift": Extractor(sift.extract, sift.fingerprint),
+    "hessian-affine": Extractor(hessian_affine.extract, hessian_affine.fingerprint),
+}
 
 
 def extractor(name: str) -> Extractor:

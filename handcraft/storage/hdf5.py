@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Attribute = str | int | float
 FORMAT = 1
 ALIGNMENT = 64  # bytes, a cache line
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
@@ -74,11 +75,14 @@ def read_arrays(path: Path, kind: str) -> ArrayFile:
     try:
         # One open file for both, so that a file that is swept away meanwhile stays whole. HDF5 gets
         # it as a Python file, which it does not lock: network disks often refuse locks.
-        with path.open("rb") as file, h5py.File(file, "r") as hdf5:
-            attributes = {name: _plain(value) for name, value in hdf5.attrs.items()}
-            _check_kind(path, kind, attributes)
-            content = np.memmap(file, np.uint8, "r").view(np.ndarray)
-            arrays = {name: _map_array(content, data) for name, data in hdf5.items()}
+        with path.open("rb") as file:
+            if not SIGNATURE.startswith(file.read(len(SIGNATURE))):  # an empty file is a truncated one
+                raise StoreError(f"{path} is not a handcraft {kind} file, or its first bytes are damaged.")
+            with h5py.File(file, "r") as hdf5:
+                attributes = {name: _plain(value) for name, value in hdf5.attrs.items()}
+                _check_kind(path, kind, attributes)
+                content = np.memmap(file, np.uint8, "r").view(np.ndarray)
+                arrays = {name: _map_array(content, data) for name, data in hdf5.items()}
     except FileNotFoundError as error:
         raise StoreError(f"{path} is missing.") from error
     except PermissionError as error:

@@ -63,7 +63,7 @@ def verify(
     if affine is None:
         return None
     affine, inliers = _refit(pairs, affine, options)
-    if len(inliers) < options.min_inliers or not _significant(pairs, photo, len(inliers), options):
+    if len(inliers) < options.min_inliers or not _significant(pairs, photo, affine, inliers, options):
         return None
     return _match(query, photo, pairs, affine, inliers, roi)
 
@@ -228,18 +228,37 @@ def _plausible(affine: NDArray[np.float64], options: VerificationOptions) -> boo
     return 1 / options.max_scale_change <= scale <= options.max_scale_change
 
 
-def _significant(pairs: _Pairs, photo: PhotoSide, inliers: int, options: VerificationOptions) -> bool:
+def _significant(
+    pairs: _Pairs,
+    photo: PhotoSide,
+    affine: NDArray[np.float64],
+    inliers: NDArray[np.int64],
+    options: VerificationOptions,
+) -> bool:
     """Whether so many inliers among so many pairs are unlikely to agree by chance.
 
     The number of false alarms of Moisan & Stival (IJCV 2004): the hypotheses, times the probability
-    that at least `inliers` − 1 of the other pairs fall within the tolerance of where the hypothesis
-    sends them and are turned as it says, were they spread evenly over the photo and turned anyhow.
+    that at least all but one of the inliers fall within the tolerance of where the hypothesis sends
+    them and are turned as it says, were they spread evenly over the photo and turned as the others are.
     """
     area = photo.width * photo.height / max(photo.width, photo.height) ** 2
     near = min(1.0, math.pi * options.inlier_tolerance**2 / area)
-    chance = near * options.max_relative_turn / 180
+    chance = near * _share_turned_alike(pairs, affine, inliers, options)
     others = len(pairs.points) - 1
-    return len(pairs.points) * _binomial_tail(others, inliers - 1, chance) < options.max_false_alarms
+    return len(pairs.points) * _binomial_tail(others, len(inliers) - 1, chance) < options.max_false_alarms
+
+
+def _share_turned_alike(
+    pairs: _Pairs, affine: NDArray[np.float64], inliers: NDArray[np.int64], options: VerificationOptions
+) -> float:
+    """The share of the other pairs that are turned as the hypothesis says: nearly all of upright
+    features, and never less than of features turned anyhow."""
+    outliers = np.ones(len(pairs.points), np.bool_)
+    outliers[inliers] = False
+    turn = np.array([affine[0, 0] + affine[1, 1], affine[1, 0] - affine[0, 1]])
+    cosines = pairs.turns[outliers] @ (turn / np.linalg.norm(turn))
+    alike = cosines >= math.cos(math.radians(options.max_relative_turn))
+    return max(options.max_relative_turn / 180, float(alike.mean()) if len(alike) else 0.0)
 
 
 def _binomial_tail(trials: int, least: int, chance: float) -> float:

@@ -82,7 +82,7 @@ def test_feature_options_that_differ_from_the_stores_are_refused(own: Path) -> N
 
 def test_an_unknown_detector(own: Path) -> None:
     text = sentence(run("index", "photos", "--store", "other", "--detector", "surf", code=1))
-    assert text == "There is no detector 'surf'; the detectors are sift."
+    assert text == "There is no detector 'surf'; the detectors are sift, hessian-affine."
 
 
 def test_features_need_not_be_kept(own: Path) -> None:

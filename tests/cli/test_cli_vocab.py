@@ -153,7 +153,8 @@ def test_a_vocabulary_that_does_not_say_how_its_words_are_filled(nowhere: Path) 
 def test_what_is_no_vocabulary_is_refused(own: Path) -> None:
     (own / "words.h5").write_text("no vocabulary", encoding="utf-8")
     for name in ("query.jpg", "words.h5"):
-        assert sentence(run("vocab", "info", name, code=1)).startswith(f"{name} is truncated or damaged")
+        text = sentence(run("vocab", "info", name, code=1))
+        assert text == f"{name} is not a handcraft vocabulary file, or its first bytes are damaged."
     segment = Path(".handcraft") / "segments" / "000001.index.h5"
     text = sentence(run("vocab", "info", segment, code=1))
     assert text == f"{segment} is not a handcraft vocabulary file, it is segment."

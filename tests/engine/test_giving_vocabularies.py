@@ -210,7 +210,9 @@ def test_a_file_that_is_no_vocabulary_is_refused(own: Path) -> None:
         missing.add(own / "photos")
     text = own / "text.h5"
     text.write_text("words", encoding="utf-8")
-    with pytest.raises(StoreError, match=r"text\.h5 is truncated or damaged"):
+    with pytest.raises(
+        StoreError, match=r"text\.h5 is not a handcraft vocabulary file, or its first bytes are damaged"
+    ):
         handcraft.open(own / "another", vocabulary=text).add(own / "photos")
 
 

@@ -308,7 +308,7 @@ def test_the_fingerprint_says_what_is_extracted(extract: Extract, texture: Textu
 def test_an_unknown_detector_is_an_error_that_lists_the_known(extract: Extract, texture: Texture) -> None:
     with pytest.raises(HandcraftError) as error:
         extract(texture(20, 30), detector="shift")
-    assert str(error.value) == "There is no detector 'shift'; the detectors are sift."
+    assert str(error.value) == "There is no detector 'shift'; the detectors are sift, hessian-affine."
 
 
 # --- photos with little or much in them ---

@@ -145,12 +145,12 @@ def best_hypothesis(all_pairs: Sequence[Pair], limits: Limits) -> tuple[int, flo
 
 
 def false_alarms(
-    pairs: int, inliers: int, tolerance: float, width: float, height: float, max_turn: float
+    pairs: int, inliers: int, tolerance: float, width: float, height: float, turned_alike: float
 ) -> float:
     """How many photos of chance pairs would have so many inliers (Moisan & Stival 2004): each pair is a
     hypothesis, with which at least `inliers` − 1 others agree; one does if it lies in a disc of the
-    photo and is turned by less than max_turn degrees either way. Lengths in long sides."""
-    chance = min(1.0, math.pi * tolerance**2 / (width * height)) * max_turn / 180
+    photo and is among the share that is turned alike. Lengths in long sides."""
+    chance = min(1.0, math.pi * tolerance**2 / (width * height)) * turned_alike
     others = pairs - 1
     return pairs * sum(
         math.comb(others, k) * chance**k * (1 - chance) ** (others - k)

@@ -220,7 +220,7 @@ def test_a_flipped_magic_number(sample: Path) -> None:
         sample.write_bytes(damaged)
         with pytest.raises(StoreError) as error:
             read_arrays(sample, "thing")
-        assert str(error.value) == f"{sample} is truncated or damaged; make it again."
+        assert str(error.value) == f"{sample} is not a handcraft thing file, or its first bytes are damaged."
 
 
 FLIP = """
@@ -292,7 +292,13 @@ def test_a_file_that_is_not_hdf5(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(StoreError) as error:
         read_arrays(path, "thing")
-    assert str(error.value) == f"{path} is truncated or damaged; make it again."
+    wrong = not b"\x89HDF\r\n\x1a\n".startswith(content[:8])
+    reason = (
+        "not a handcraft thing file, or its first bytes are damaged"
+        if wrong
+        else "truncated or damaged; make it again"
+    )
+    assert str(error.value) == f"{path} is {reason}."
 
 
 def test_a_newer_format(sample: Path) -> None:

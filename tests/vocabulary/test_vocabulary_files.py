@@ -125,7 +125,7 @@ def test_a_file_cut_anywhere_is_refused(written: Path) -> None:
 
 def test_a_text_file_is_no_vocabulary(tmp_path: Path) -> None:
     (tmp_path / "vocabulary.h5").write_text("Dear reader,")
-    assert "vocabulary.h5 is truncated or damaged" in refusal(tmp_path / "vocabulary.h5")
+    assert "vocabulary.h5 is not a handcraft vocabulary file" in refusal(tmp_path / "vocabulary.h5")
 
 
 def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
