@@ -36,51 +36,55 @@ threads_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 
-def feature_options(command: Command) -> Command:
-    """The options that say how photos are described."""
-    defaults = FeatureOptions()
-    for option in (
-        click.option("--upright", is_flag=True, default=None, help="Describe photos as held upright."),
-        click.option(
-            "--max-features",
-            type=click.IntRange(min=1),
-            help=f"Strongest features kept of each photo.  [default: {defaults.max_features}]",
-        ),
-        click.option(
-            "--max-size",
-            type=click.IntRange(min=LEAST_SIZE),
-            help=f"Long side in pixels that photos are reduced to.  [default: {defaults.max_size}]",
-        ),
-        click.option(
-            "--detector",
-            help=f"Detector of local features, {' or '.join(DETECTORS)}.  [default: {defaults.detector}]",
-        ),
-    ):
-        command = option(command)
-    return command
+def _together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """One decorator for several options, the last of them the first in the help."""
+
+    def decorate(command: Command) -> Command:
+        for option in options:
+            command = option(command)
+        return command
+
+    return decorate
 
 
-def soft_options(command: Command) -> Command:
-    """The options of soft assignment."""
-    defaults = QueryOptions()
-    for option in (
-        click.option(
-            "--neighbours",
-            type=click.IntRange(min=1),
-            default=defaults.neighbours,
-            show_default=True,
-            help="Words near each of these that count too, as if the photos were softly assigned.",
-        ),
-        click.option(
-            "--assignments",
-            type=click.IntRange(min=1),
-            default=defaults.assignments,
-            show_default=True,
-            help="Nearest words that a feature of the query votes for.",
-        ),
-    ):
-        command = option(command)
-    return command
+FEATURES, QUERY = FeatureOptions(), QueryOptions()
+
+# How photos are described.
+feature_options = _together(
+    click.option("--upright", is_flag=True, default=None, help="Describe photos as held upright."),
+    click.option(
+        "--max-features",
+        type=click.IntRange(min=1),
+        help=f"Strongest features kept of each photo.  [default: {FEATURES.max_features}]",
+    ),
+    click.option(
+        "--max-size",
+        type=click.IntRange(min=LEAST_SIZE),
+        help=f"Long side in pixels that photos are reduced to.  [default: {FEATURES.max_size}]",
+    ),
+    click.option(
+        "--detector",
+        help=f"Detector of local features, {' or '.join(DETECTORS)}.  [default: {FEATURES.detector}]",
+    ),
+)
+
+# Soft assignment.
+soft_options = _together(
+    click.option(
+        "--neighbours",
+        type=click.IntRange(min=1),
+        default=QUERY.neighbours,
+        show_default=True,
+        help="Words near each of these that count too, as if the photos were softly assigned.",
+    ),
+    click.option(
+        "--assignments",
+        type=click.IntRange(min=1),
+        default=QUERY.assignments,
+        show_default=True,
+        help="Nearest words that a feature of the query votes for.",
+    ),
+)
 
 
 def chosen_features(**asked: Any) -> FeatureOptions | None:

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from handcraft.engine.reporting import Progress, silent
 from handcraft.engine.snapshot import Snapshot, open_snapshot, segment_file
 from handcraft.engine.writing import (
+    add_index,
     add_segment,
     create,
+    features_path,
     require_same_features,
-    segment_attributes,
     stored_options,
     with_removed,
     writer,
@@ -29,11 +30,10 @@ from handcraft.features.discovery import find_photos
 from handcraft.features.extraction import available_threads, extract_photos
 from handcraft.features.files import copy_features, read_features
 from handcraft.features.images import SUFFIXES, read_bytes
-from handcraft.index.segment import MAX_PHOTOS, build_segment, merge_segments, write_segment
+from handcraft.index.segment import MAX_PHOTOS, build_segment, merge_segments
 from handcraft.options import FeatureOptions, IndexOptions
 from handcraft.storage.manifest import (
     MANIFEST_FILE,
-    SEGMENTS_FOLDER,
     FileEntry,
     Manifest,
     SegmentEntry,
@@ -163,6 +163,7 @@ def photo_name(path: Path, root: Path) -> str:
 
 
 def _is_new_or_changed(path: Path, known: Photo | None) -> bool:
+    """Whether the photo at a path is not the known one: by size, modification time, then content."""
     if known is None:
         return True
     try:
@@ -318,12 +319,11 @@ def _merge(snapshot: Snapshot, manifest: Manifest, group: Sequence[SegmentEntry]
     segment = merge_segments(
         [snapshot.collection.segments[place] for place in places], live, snapshot.vocabulary.words
     )
-    path = store / SEGMENTS_FOLDER / f"{number:06d}.index.h5"
-    write_segment(path, segment, segment_attributes(manifest))
+    index_entry = add_index(store, manifest, segment, number)
     features_entry = None
     if group[0].features is not None:
         sources = [read_features(segment_file(store, entry.features)) for entry in group if entry.features]
-        features_path = store / SEGMENTS_FOLDER / f"{number:06d}.features.h5"
-        copy_features(features_path, sources, live, manifest.fingerprint)
-        features_entry = FileEntry.of(store, features_path)
-    return SegmentEntry(number, len(segment), FileEntry.of(store, path), features_entry)
+        path = features_path(store, number)
+        copy_features(path, sources, live, manifest.fingerprint)
+        features_entry = FileEntry.of(store, path)
+    return SegmentEntry(number, len(segment), index_entry, features_entry)

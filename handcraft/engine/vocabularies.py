@@ -14,11 +14,11 @@ from handcraft.engine.indexing import assign_all, no_photos
 from handcraft.engine.reporting import Progress, silent
 from handcraft.engine.snapshot import Snapshot, open_snapshot, segment_file
 from handcraft.engine.writing import (
+    add_index,
     add_vocabulary,
     create,
     require_same_features,
     require_same_space,
-    segment_attributes,
     stored_options,
     writer,
 )
@@ -28,14 +28,12 @@ from handcraft.features.extraction import available_threads
 from handcraft.features.files import read_features
 from handcraft.features.registry import extractor
 from handcraft.index.geometry import Geometry
-from handcraft.index.segment import Postings, Segment, write_segment
+from handcraft.index.segment import Postings, Segment
 from handcraft.options import FeatureOptions, VocabularyOptions
 from handcraft.storage.atomic import make_folder
 from handcraft.storage.locks import writer_lock
 from handcraft.storage.manifest import (
     MANIFEST_FILE,
-    SEGMENTS_FOLDER,
-    FileEntry,
     Manifest,
     SegmentEntry,
     read_manifest,
@@ -226,11 +224,8 @@ def _reindex(
     features = [kept.features(local_id) for local_id in range(len(kept))]
     geometry = Geometry.of(features, assign_all(features, tree, 0))
     changed = Segment(segment.photos, Postings.of(geometry, tree.words), geometry)
-    path = snapshot.store / SEGMENTS_FOLDER / f"{number:06d}.index.h5"
-    write_segment(path, changed, segment_attributes(manifest))
-    return SegmentEntry(
-        number, entry.photos, FileEntry.of(snapshot.store, path), entry.features, entry.removed
-    )
+    index_entry = add_index(snapshot.store, manifest, changed, number)
+    return SegmentEntry(number, entry.photos, index_entry, entry.features, entry.removed)
 
 
 def feature_options(store: Path, asked: FeatureOptions | None) -> FeatureOptions:

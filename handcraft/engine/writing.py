@@ -115,23 +115,30 @@ def add_segment(
 ) -> SegmentEntry:
     """Write a segment's files; it is not part of the store before a manifest names it."""
     number = manifest.next_segment
-    index_path = store / SEGMENTS_FOLDER / f"{number:06d}.index.h5"
-    write_segment(index_path, segment, segment_attributes(manifest))
+    index_entry = add_index(store, manifest, segment, number)
     features_entry = None
     if features is not None:
-        features_path = store / SEGMENTS_FOLDER / f"{number:06d}.features.h5"
-        write_features(features_path, features, manifest.fingerprint)
-        features_entry = FileEntry.of(store, features_path)
-    return SegmentEntry(number, len(segment), FileEntry.of(store, index_path), features_entry)
+        path = features_path(store, number)
+        write_features(path, features, manifest.fingerprint)
+        features_entry = FileEntry.of(store, path)
+    return SegmentEntry(number, len(segment), index_entry, features_entry)
 
 
-def segment_attributes(manifest: Manifest) -> dict[str, str]:
-    """What a segment file says about how it was made."""
-    return {
+def add_index(store: Path, manifest: Manifest, segment: Segment, number: int) -> FileEntry:
+    """Write a segment's index file, which says how it was made."""
+    path = store / SEGMENTS_FOLDER / f"{number:06d}.index.h5"
+    attributes = {
         "fingerprint": str(manifest.fingerprint),
         "vocabulary": manifest.vocabulary.sha256,
         "method": manifest.method,
     }
+    write_segment(path, segment, attributes)
+    return FileEntry.of(store, path)
+
+
+def features_path(store: Path, number: int) -> Path:
+    """Where the kept features of a segment go."""
+    return store / SEGMENTS_FOLDER / f"{number:06d}.features.h5"
 
 
 def with_removed(

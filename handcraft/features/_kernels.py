@@ -113,20 +113,17 @@ def refine_extrema(below, level, above, pixels, threshold, edge_limit, border, o
     kept = 0
     for place in range(pixels.shape[0]):
         y, x = pixels[place, 0], pixels[place, 1]
-        inside = True
+        inside = fit_parabola(below, level, above, y, x, offsets)
         for _ in range(5):
-            inside = fit_parabola(below, level, above, y, x, offsets)
             step_x = int(offsets[0] > 0.6) - int(offsets[0] < -0.6)
             step_y = int(offsets[1] > 0.6) - int(offsets[1] < -0.6)
             if not inside or (step_x == 0 and step_y == 0):
                 break
-            next_x, next_y = x + step_x, y + step_y
-            if not (border <= next_x < width - border and border <= next_y < height - border):
-                inside = False
-                break
-            x, y = next_x, next_y
-        # The last move may not have been followed by a fit: its offset is that of the pixel before.
-        if not inside or not fit_parabola(below, level, above, y, x, offsets):
+            x, y = x + step_x, y + step_y
+            inside = border <= x < width - border and border <= y < height - border
+            if inside:
+                inside = fit_parabola(below, level, above, y, x, offsets)
+        if not inside:
             continue
         if max(abs(offsets[0]), abs(offsets[1]), abs(offsets[2])) > 1.5:
             continue

@@ -26,7 +26,7 @@ from handcraft.features._kernels import (
     patch_orientations,
     refine_extrema,
 )
-from handcraft.features.descriptors import root_sift
+from handcraft.features.descriptors import root_sift, root_sift_fingerprint
 from handcraft.features.images import DecodedPhoto
 from handcraft.features.patches import CAMERA_BLUR, PatchPyramid
 from handcraft.options import FeatureOptions
@@ -55,17 +55,7 @@ MAX_CANDIDATES = 100_000  # extrema of a level; a photo of nothing but noise has
 
 def fingerprint(options: FeatureOptions) -> Fingerprint:
     """What Hessian-affine gives under these options."""
-    return Fingerprint(
-        descriptor="hessian-affine-rootsift",
-        dimension=128,
-        dtype="uint8",
-        parameters={
-            "detector": "hessian-affine",
-            "max_size": options.max_size,
-            "max_features": options.max_features,
-            "upright": options.upright,
-        },
-    )
+    return root_sift_fingerprint("hessian-affine-rootsift", "hessian-affine", options)
 
 
 def extract(photo: DecodedPhoto, options: FeatureOptions) -> Features:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from handcraft.features.descriptors import root_sift
+from handcraft.features.descriptors import root_sift, root_sift_fingerprint
 from handcraft.features.images import DecodedPhoto
 from handcraft.options import FeatureOptions
 from handcraft.types import Features, Fingerprint, scale_coordinates
@@ -20,17 +20,7 @@ RADIUS_PER_SIZE = 3.0
 
 def fingerprint(options: FeatureOptions) -> Fingerprint:
     """What SIFT gives under these options."""
-    return Fingerprint(
-        descriptor="sift-rootsift",
-        dimension=128,
-        dtype="uint8",
-        parameters={
-            "detector": "sift",
-            "max_size": options.max_size,
-            "max_features": options.max_features,
-            "upright": options.upright,
-        },
-    )
+    return root_sift_fingerprint("sift-rootsift", "sift", options)
 
 
 def extract(photo: DecodedPhoto, options: FeatureOptions) -> Features:

@@ -116,7 +116,8 @@ class _Lloyd:
         self._costs = np.empty(len(points), cost_type(points.dtype))
         self._over_chunks = over_chunks
         self._chunks = [slice(start, start + CHUNK) for start in range(0, len(points), CHUNK)]
-        self._centring = sum(float(c) for c in over_chunks(self._sum_of_centrings, self._chunks))
+        self._centrings = np.empty_like(self._costs)
+        self._centring = sum(float(c) for c in over_chunks(self._centre, self._chunks))
 
     def step(self, centroids: NDArray[np.generic]) -> tuple[Sums, NDArray[np.int64], float]:
         """Assign every point; the sums (k, d) and counts (k,) of the clusters, and the distortion."""
@@ -136,11 +137,12 @@ class _Lloyd:
 
     def distances(self) -> NDArray[np.float32]:
         """(n,) squared distances of the points to the centroids of the last step."""
-        parts = [np.maximum(self._costs[chunk] + centring(self._points[chunk]), 0) for chunk in self._chunks]
-        return np.concatenate(parts).astype(np.float32)
+        return np.asarray(np.maximum(self._costs + self._centrings, 0), np.float32)
 
-    def _sum_of_centrings(self, chunk: slice) -> float:
-        return float(centring(self._points[chunk]).sum(dtype=np.float64))
+    def _centre(self, chunk: slice) -> float:
+        """Fill in the centrings of a chunk's points; return their sum."""
+        self._centrings[chunk] = centring(self._points[chunk])
+        return float(self._centrings[chunk].sum(dtype=np.float64))
 
     def _assign(self, chunk: slice, panels: Panels, clusters: int) -> tuple[Sums, NDArray[np.int64], float]:
         points = self._points[chunk]
