@@ -15,7 +15,7 @@ import cv2
 from benchmarks.report import photo_paths, repeats_argument, report, seconds
 from handcraft.features.extraction import extract_photo, extract_photos, opencv_threads
 from handcraft.features.images import read_grey
-from handcraft.features.sift import extract
+from handcraft.features.registry import extract
 from handcraft.options import FeatureOptions
 
 OPTIONS = FeatureOptions()

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from handcraft.engine import Store as Store
+    from handcraft.engine import match as match
     from handcraft.engine import open as open
     from handcraft.errors import HandcraftError as HandcraftError
     from handcraft.options import FeatureOptions as FeatureOptions
     from handcraft.options import IndexOptions as IndexOptions
+    from handcraft.options import MatchOptions as MatchOptions
     from handcraft.options import QueryOptions as QueryOptions
     from handcraft.options import VerificationOptions as VerificationOptions
     from handcraft.options import VocabularyOptions as VocabularyOptions
@@ -24,10 +26,12 @@ __version__ = "0.1.0"
 # Where each public name lives; imported on first use, so that `handcraft --help` stays quick.
 _HOMES = {
     "Store": "engine",
+    "match": "engine",
     "open": "engine",
     "HandcraftError": "errors",
     "FeatureOptions": "options",
     "IndexOptions": "options",
+    "MatchOptions": "options",
     "QueryOptions": "options",
     "VerificationOptions": "options",
     "VocabularyOptions": "options",

@@ -12,7 +12,7 @@ from handcraft.errors import HandcraftError
 LEAST_SIZE = 16  # pixels; a smaller photo has no room for a feature
 
 
-DETECTORS = ("sift", "hessian-affine")  # the names of features.registry
+DETECTORS = ("sift", "hessian-affine", "mser", "dense-sift")  # the names of features.registry
 MAX_BRANCHING = 256  # children of a node, where the depth is not given
 
 
@@ -29,6 +29,9 @@ class FeatureOptions:
     max_size: int = 1024  # pixels: a longer photo is reduced to this long side, none is enlarged
     max_features: int = 2000  # the strongest are kept
     upright: bool = False  # True: every feature is described as if the photo were held upright
+    spread: bool = False  # True: the kept ones are spread evenly over the photo
+    doubled: bool = False  # True: hessian-affine looks in the photo at twice its size too, as SIFT does
+    descriptor: str = "rootsift"  # of the patches, by its name in features.registry
 
     def __post_init__(self) -> None:
         _require("max_size", self.max_size, LEAST_SIZE)
@@ -89,6 +92,20 @@ class VerificationOptions:
         _require("max_anisotropy", self.max_anisotropy, 1)
         _require("refits", self.refits, 0)
         _require("min_inliers", self.min_inliers, 1)
+
+
+@dataclass(frozen=True)
+class MatchOptions:
+    """How the descriptors of two photos are matched, without words, and their matches verified."""
+
+    ratio: float = 0.8  # largest distance to the nearest, in those to the nearest rival (Lowe 2004, 7.1)
+    rival_distance: float = 0.01  # of a rival from the nearest, in long sides (Mishkin et al. 2015: 10 px)
+    verification: VerificationOptions = VerificationOptions()
+
+    def __post_init__(self) -> None:
+        if not 0 < self.ratio <= 1:
+            raise HandcraftError(f"ratio={self.ratio} is not above 0 and at most 1.")
+        _require("rival_distance", self.rival_distance, 0)
 
 
 @dataclass(frozen=True)

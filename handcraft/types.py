@@ -6,6 +6,7 @@ the centre of the top-left pixel, x points right, y points down.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -129,6 +130,18 @@ class Match:
     @property
     def inliers(self) -> int:
         return len(self.query_points)
+
+    @property
+    def scale(self) -> float:
+        """Photo pixels a query pixel: the square root of the map's determinant."""
+        (a, b, _), (c, d, _) = self.affine.tolist()
+        return math.sqrt(a * d - b * c)
+
+    @property
+    def rotation(self) -> float:
+        """Degrees from x towards y, clockwise on the screen, −180 to 180: the nearest rotation's."""
+        (a, b, _), (c, d, _) = self.affine.tolist()
+        return math.degrees(math.atan2(c - b, a + d))
 
 
 @dataclass(frozen=True)

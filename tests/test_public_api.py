@@ -28,6 +28,15 @@ def test_every_public_name_is_documented() -> None:
             assert inspect.getdoc(getattr(handcraft, name)), name
 
 
+def test_the_public_names() -> None:
+    options = {"Feature", "Index", "Match", "Query", "Verification", "Vocabulary"}
+    assert set(handcraft.__all__) == {
+        *("Store", "open", "match", "HandcraftError", "__version__"),
+        *(f"{name}Options" for name in options),
+        *("Features", "Hit", "Match", "RegionOfInterest"),
+    }
+
+
 def test_every_method_of_a_store_is_documented_and_typed() -> None:
     for name, member in inspect.getmembers(handcraft.Store):
         if name.startswith("_"):
@@ -43,6 +52,7 @@ def test_every_method_of_a_store_is_documented_and_typed() -> None:
         (handcraft.FeatureOptions, "max_size", 16),
         (handcraft.FeatureOptions, "max_features", 1),
         (handcraft.IndexOptions, "photos_per_commit", 1),
+        (handcraft.MatchOptions, "rival_distance", 0),
         (handcraft.QueryOptions, "top", 1),
         (handcraft.QueryOptions, "assignments", 1),
         (handcraft.QueryOptions, "neighbours", 1),
@@ -92,7 +102,14 @@ def test_every_error_is_a_handcraft_error() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["FeatureOptions", "IndexOptions", "QueryOptions", "VerificationOptions", "VocabularyOptions"],
+    [
+        "FeatureOptions",
+        "IndexOptions",
+        "MatchOptions",
+        "QueryOptions",
+        "VerificationOptions",
+        "VocabularyOptions",
+    ],
 )
 def test_options_are_frozen_and_compared_by_value(name: str) -> None:
     kind = getattr(handcraft, name)

@@ -15,8 +15,10 @@ from handcraft import __version__
 from handcraft.cli.build_vocab import build_vocab
 from handcraft.cli.demo import demo
 from handcraft.cli.evaluate import evaluate
+from handcraft.cli.features import features
 from handcraft.cli.index import index
 from handcraft.cli.maintenance import check, info, optimize, remove
+from handcraft.cli.match import match
 from handcraft.cli.query import query
 from handcraft.cli.vocab import vocab
 from handcraft.errors import HandcraftError
@@ -26,8 +28,8 @@ Example:
   handcraft index ./images
   handcraft query photo.jpg --verify
 
-Exit codes: 0 done; 1 not done, the reason is printed; 2 wrong usage; 3 done, but for photos that
-could not be read; 130 interrupted.
+Exit codes: 0 done; 1 not done, broken (check) or not the same thing (match), the reason is printed;
+2 wrong usage; 3 done, but for photos that could not be read; 130 interrupted.
 """
 
 
@@ -57,7 +59,10 @@ def cli(debug: bool) -> None:
     """Find the same building, painting or product in a collection of photographs."""
 
 
-for command in (index, query, build_vocab, vocab, remove, optimize, info, check, evaluate, demo):
+for command in (
+    *(index, query, match, build_vocab, vocab, features),
+    *(remove, optimize, info, check, evaluate, demo),
+):
     cli.add_command(command)
 
 

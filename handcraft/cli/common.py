@@ -17,6 +17,7 @@ from handcraft.options import DETECTORS, LEAST_SIZE, FeatureOptions, QueryOption
 
 if TYPE_CHECKING:
     from handcraft.engine.reporting import Progress
+    from handcraft.types import Match
 
 STORE_FOLDER = ".handcraft"
 STORE_VARIABLE = "HANDCRAFT_STORE"
@@ -36,6 +37,13 @@ threads_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 
+def save_option(help_text: str) -> Callable[[Command], Command]:
+    """--save, a picture to write; commands check its suffix before they work."""
+    return click.option(
+        "--save", type=click.Path(path_type=Path, dir_okay=False), metavar="PICTURE", help=help_text
+    )
+
+
 def _together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
     """One decorator for several options, the last of them the first in the help."""
 
@@ -47,10 +55,23 @@ def _together(*options: Callable[[Command], Command]) -> Callable[[Command], Com
     return decorate
 
 
+def _either(names: Sequence[str]) -> str:
+    """Names for a person: one, two or three."""
+    return f"{', '.join(names[:-1])} or {names[-1]}"
+
+
 FEATURES, QUERY = FeatureOptions(), QueryOptions()
 
 # How photos are described.
 feature_options = _together(
+    click.option(
+        "--double",
+        "doubled",
+        is_flag=True,
+        default=None,
+        help="Look in the photo at twice its size too (hessian-affine).",
+    ),
+    click.option("--spread", is_flag=True, default=None, help="Spread the features evenly over the photo."),
     click.option("--upright", is_flag=True, default=None, help="Describe photos as held upright."),
     click.option(
         "--max-features",
@@ -64,7 +85,7 @@ feature_options = _together(
     ),
     click.option(
         "--detector",
-        help=f"Detector of local features, {' or '.join(DETECTORS)}.  [default: {FEATURES.detector}]",
+        help=f"Detector of local features, {_either(DETECTORS)}.  [default: {FEATURES.detector}]",
     ),
 )
 
@@ -91,6 +112,18 @@ def chosen_features(**asked: Any) -> FeatureOptions | None:
     """The feature options that the user named, the rest by default; None where none was named."""
     named = {name: value for name, value in asked.items() if value is not None}
     return FeatureOptions(**named) if named else None
+
+
+def match_json(match: Match | None) -> dict[str, object]:
+    """The evidence in plain types, points row by row; nothing without any."""
+    if match is None:
+        return {}
+    return {
+        "affine": match.affine.tolist(),
+        "region": match.region.tolist(),
+        "query_points": match.query_points.tolist(),
+        "photo_points": match.photo_points.tolist(),
+    }
 
 
 def find_store(store: Path | None) -> Path:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from handcraft.cli.page import PageHit, PageSection, render_page
 from handcraft.engine.drawing import draw_hit, read_picture
-from handcraft.errors import PhotoError
+from handcraft.errors import HandcraftError, PhotoError
 from handcraft.storage.atomic import make_folder, write_atomically
 from handcraft.types import Hit, RegionOfInterest
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 THUMBNAIL_SIZE = 360  # pixels, long side
 JPEG_QUALITY = 90
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}  # of saved pictures, by suffix
 
 
 def save_match_pictures(
@@ -44,11 +45,27 @@ def save_match_pictures(
         except PhotoError as error:
             problems.append(str(error))
             continue
-        encoded = io.BytesIO()
-        Image.fromarray(drawn).save(encoded, "JPEG", quality=JPEG_QUALITY)
-        write_atomically(folder / picture_name(hit), encoded.getvalue())
+        save_picture(folder / picture_name(hit), drawn)
     progress("drawing", len(result.hits), len(result.hits))
     return problems
+
+
+def check_picture(path: Path) -> None:
+    """Raise HandcraftError unless the suffix is that of a picture that can be saved."""
+    if path.suffix.lower() not in FORMATS:
+        raise HandcraftError(f"{path} is no picture that can be saved; end its name in {', '.join(FORMATS)}.")
+
+
+def save_picture(path: Path, pixels: NDArray[np.uint8]) -> None:
+    """Write (h, w, 3) uint8 RGB in the format of the suffix, whole or not at all.
+
+    Raises HandcraftError for another suffix and StoreError where the file cannot be written.
+    """
+    check_picture(path)
+    encoded = io.BytesIO()
+    Image.fromarray(pixels).save(encoded, FORMATS[path.suffix.lower()], quality=JPEG_QUALITY)
+    make_folder(path.parent)
+    write_atomically(path, encoded.getvalue())
 
 
 def picture_name(hit: Hit) -> str:

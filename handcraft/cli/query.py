@@ -12,6 +12,7 @@ from handcraft.cli.common import (
     count,
     find_store,
     json_option,
+    match_json,
     print_json,
     reporting,
     shown,
@@ -196,11 +197,5 @@ def _hit_json(hit: Hit) -> dict[str, object]:
         "inliers": hit.inliers,
     }
     if hit.match is not None:
-        facts |= {
-            "weight": hit.match.weight,
-            "affine": hit.match.affine.tolist(),
-            "region": hit.match.region.tolist(),
-            "query_points": hit.match.query_points.tolist(),
-            "photo_points": hit.match.photo_points.tolist(),
-        }
-    return facts
+        facts["weight"] = hit.match.weight
+    return facts | match_json(hit.match)

@@ -2,8 +2,10 @@
 
 snapshot: opening a store. indexing, vocabularies: what writes to one. searching: what asks it.
 checking: what proves it whole. store: the facade that Python users and the command line call.
+describing, matching: what needs no store.
 """
 
+from handcraft.engine.matching import match
 from handcraft.engine.store import Store, open
 
-__all__ = ["Store", "open"]
+__all__ = ["Store", "match", "open"]

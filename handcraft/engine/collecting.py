@@ -18,7 +18,7 @@ from handcraft.engine.snapshot import Snapshot, segment_file
 from handcraft.errors import PhotoError, StoreError, VocabularyError
 from handcraft.features.extraction import extract_photos
 from handcraft.features.files import FeaturesFile, read_features
-from handcraft.features.registry import extractor
+from handcraft.features.registry import fingerprint_of
 from handcraft.options import FeatureOptions, VocabularyOptions
 from handcraft.storage.hdf5 import read_arrays, write_arrays
 from handcraft.vocabulary.sample import DescriptorSample
@@ -58,7 +58,7 @@ def collect(
     before = _load(folder, key)
     if before is not None:
         return before
-    space = extractor(features.detector).fingerprint(features)
+    space = fingerprint_of(features)
     sample = DescriptorSample(options.sample, space.dimension, space.dtype, options.seed)
     reused = 0
     if source is not None:

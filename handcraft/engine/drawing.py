@@ -1,4 +1,4 @@
-"""Pictures of a ranking's evidence."""
+"""Pictures: the evidence of a ranking and of a pair of photos, and a photo's features."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from handcraft.engine.matching import MatchResult
 from handcraft.engine.searching import QueryResult
+from handcraft.features import drawing as features_drawing
 from handcraft.features.images import read_colour
-from handcraft.types import Hit, RegionOfInterest
+from handcraft.types import Features, Hit, RegionOfInterest
 from handcraft.verification.drawing import draw_match
 
 PICTURE_SIZE = 800  # pixels, long side of a photo in a match picture
@@ -32,3 +34,17 @@ def draw_hit(
     query, picture: (h, w, 3) uint8 RGB, both photos at any size.
     """
     return draw_match(query, (result.width, result.height), picture, (hit.width, hit.height), hit.match, roi)
+
+
+def draw_pair(a: Path, b: Path, result: MatchResult) -> NDArray[np.uint8]:
+    """Two photos side by side, (h, w, 3) uint8 RGB, and what evidence there is; raises PhotoError."""
+    return draw_match(read_picture(a), result.sizes[0], read_picture(b), result.sizes[1], result.match, None)
+
+
+def draw_features(path: Path, features: Features, oriented: bool) -> NDArray[np.uint8]:
+    """A photo with the regions of its features, (h, w, 3) uint8 RGB; raises PhotoError.
+
+    oriented: whether the features have an orientation to be drawn, as those described upright do not.
+    """
+    picture = read_picture(path, features_drawing.PICTURE_SIZE)
+    return features_drawing.draw_features(picture, features, oriented)

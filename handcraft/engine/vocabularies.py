@@ -26,7 +26,7 @@ from handcraft.errors import FingerprintError, HandcraftError, PhotoError, Store
 from handcraft.features.discovery import find_photos
 from handcraft.features.extraction import available_threads
 from handcraft.features.files import read_features
-from handcraft.features.registry import extractor
+from handcraft.features.registry import fingerprint_of
 from handcraft.index.geometry import Geometry
 from handcraft.index.segment import Postings, Segment
 from handcraft.options import FeatureOptions, VocabularyOptions
@@ -76,7 +76,7 @@ class VocabularyRequest:
     @property
     def space(self) -> Fingerprint:
         """What the descriptors will be."""
-        return extractor(self.features.detector).fingerprint(self.features)
+        return fingerprint_of(self.features)
 
 
 def request_vocabulary(

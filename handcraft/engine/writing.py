@@ -11,7 +11,7 @@ from pathlib import Path
 
 from handcraft.errors import FingerprintError, HandcraftError, StoreError
 from handcraft.features.files import write_features
-from handcraft.features.registry import extractor
+from handcraft.features.registry import fingerprint_of
 from handcraft.index.segment import Segment, write_segment
 from handcraft.options import FeatureOptions
 from handcraft.storage.atomic import TEMPORARY_PREFIX, make_folder
@@ -57,7 +57,7 @@ def _sweep(store: Path) -> None:
 
 def create(store: Path, features: FeatureOptions, tree: VocabularyTree) -> Manifest:
     """Commit an empty store with its own copy of a vocabulary."""
-    fingerprint = extractor(features.detector).fingerprint(features)
+    fingerprint = fingerprint_of(features)
     require_same_space(fingerprint, tree)
     manifest = Manifest(
         root=os.path.relpath(store.parent, store),
@@ -80,7 +80,7 @@ def require_same_space(fingerprint: Fingerprint, tree: VocabularyTree) -> None:
 
 def require_same_features(store: Path, manifest: Manifest, features: FeatureOptions) -> None:
     """Raise FingerprintError unless the options give what the store holds."""
-    asked = extractor(features.detector).fingerprint(features)
+    asked = fingerprint_of(features)
     if asked != manifest.fingerprint:
         raise FingerprintError(
             f"The store {store} holds {manifest.fingerprint}, the options ask for {asked}; "

@@ -138,30 +138,35 @@ def refine_extrema(below, level, above, pixels, threshold, edge_limit, border, o
 
 
 @kernel
-def sample_window(image, x, y, a, b, c, d, window):
-    """Sample a square window (n, n), n odd, bilinearly: its pixel (i, j) from the middle comes from
-    x + a·i + b·j, y + c·i + d·j. Returns whether all of it lies in the image; if not, nothing is written.
-    """
-    half = window.shape[0] // 2
+def window_inside(image, x, y, a, b, c, d, half):
+    """Whether a window that reaches so many of its pixels from its middle lies in the image: see
+    sample_window."""
     reach_x, reach_y = (abs(a) + abs(b)) * half, (abs(c) + abs(d)) * half
     inside_x = x - reach_x >= 0 and x + reach_x < image.shape[1] - 1
     inside_y = y - reach_y >= 0 and y + reach_y < image.shape[0] - 1
-    if not (inside_x and inside_y):
-        return False
+    return inside_x and inside_y
+
+
+@kernel
+def sample_window(image, x, y, a, b, c, d, window):
+    """Sample a square window (n, n) bilinearly: its pixel (i, j) from the middle comes from
+    x + a·i + b·j, y + c·i + d·j. Beyond the image its border is repeated.
+    """
+    half = 0.5 * (window.shape[0] - 1)
+    last_x, last_y = float(image.shape[1] - 1), float(image.shape[0] - 1)
     for j in range(window.shape[0]):
         start_x = x + b * (j - half) - a * half
         start_y = y + d * (j - half) - c * half
         for i in range(window.shape[1]):
-            from_x = start_x + a * i
-            from_y = start_y + c * i
-            left = min(int(from_x), image.shape[1] - 2)  # rounding may lead onto the last pixel
+            from_x = min(max(start_x + a * i, 0.0), last_x)
+            from_y = min(max(start_y + c * i, 0.0), last_y)
+            left = min(int(from_x), image.shape[1] - 2)
             top = min(int(from_y), image.shape[0] - 2)
             right_share = np.float32(from_x - left)
             low_share = np.float32(from_y - top)
             upper = image[top, left] + right_share * (image[top, left + 1] - image[top, left])
             lower = image[top + 1, left] + right_share * (image[top + 1, left + 1] - image[top + 1, left])
             window[j, i] = upper + low_share * (lower - upper)
-    return True
 
 
 @kernel
@@ -232,8 +237,9 @@ def adapt_shapes(image, places, mask, iterations, convergence, largest_ratio, wi
         before = 1.0
         for _ in range(iterations):
             a, b, c, d = shape[0, 0] * step, shape[0, 1] * step, shape[1, 0] * step, shape[1, 1] * step
-            if not sample_window(image, x, y, a, b, c, d, window):
+            if not window_inside(image, x, y, a, b, c, d, 0.5 * (window.shape[0] - 1)):
                 break
+            sample_window(image, x, y, a, b, c, d, window)
             second_moments(window, mask, moments)
             anisotropy = whiten(shape, moments)
             if anisotropy >= 1 or axis_ratio(shape) > largest_ratio:
@@ -245,15 +251,16 @@ def adapt_shapes(image, places, mask, iterations, convergence, largest_ratio, wi
 
 
 @kernel
-def sample_patches(image, places, steps, patches, inside):
-    """Sample a square patch around each place.
+def sample_patches(image, places, steps, rows, patches):
+    """Sample a square patch around each place; beyond the image, of 2 x 2 pixels or more, its border is
+    repeated.
 
     places: (n, 2) float64. steps: (n, 2, 2) float64, how far a step of one patch pixel goes in the image.
-    Written: patches (n, m, m) float32; inside (n,) bool, False where a patch would leave the image.
+    rows: (n,) int64, where each patch goes. Written: patches (k, m, m) float32, these rows.
     """
     for place in range(places.shape[0]):
         step = steps[place]
-        inside[place] = sample_window(
+        sample_window(
             image,
             places[place, 0],
             places[place, 1],
@@ -261,7 +268,7 @@ def sample_patches(image, places, steps, patches, inside):
             step[0, 1],
             step[1, 0],
             step[1, 1],
-            patches[place],
+            patches[rows[place]],
         )
 
 

@@ -2,18 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import numpy as np
 from numpy.typing import NDArray
-
-from handcraft.options import FeatureOptions
-from handcraft.types import Fingerprint
-
-
-def root_sift_fingerprint(descriptor: str, detector: str, options: FeatureOptions) -> Fingerprint:
-    """What a detector gives that describes its features by RootSIFT under these options."""
-    return Fingerprint(descriptor, 128, "uint8", {**asdict(options), "detector": detector})
 
 
 def root_sift(descriptors: NDArray[np.float32]) -> NDArray[np.uint8]:

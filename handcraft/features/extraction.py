@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ import cv2
 
 from handcraft.errors import PhotoError
 from handcraft.features.images import read_grey
-from handcraft.features.registry import extractor
+from handcraft.features.registry import UPRIGHT, extract
 from handcraft.options import FeatureOptions
 from handcraft.types import Features, Photo
 
@@ -31,8 +31,17 @@ class Extraction:
 
 def extract_photo(path: Path, options: FeatureOptions, name: str = "") -> tuple[Photo, Features]:
     """Read a photo and extract its features; raises PhotoError."""
+    photo, (features,) = extract_directions(path, options, UPRIGHT, name)
+    return photo, features
+
+
+def extract_directions(
+    path: Path, options: FeatureOptions, directions: Sequence[float], name: str = ""
+) -> tuple[Photo, tuple[Features, ...]]:
+    """Read a photo and extract its features once for each direction, radians by which it may be turned
+    from upright; raises PhotoError."""
     decoded = read_grey(path, options.max_size, name)
-    return decoded.photo, extractor(options.detector).extract(decoded, options)
+    return decoded.photo, extract(decoded, options, directions)
 
 
 def extract_photos(
@@ -44,7 +53,7 @@ def extract_photos(
     and at most twice as many photos as threads are held in memory.
     """
 
-    def extract(path: Path, name: str) -> Extraction:
+    def extract_one(path: Path, name: str) -> Extraction:
         try:
             photo, features = extract_photo(path, options, name)
             return Extraction(path, photo, features)
@@ -59,7 +68,7 @@ def extract_photos(
         waiting: deque[Future[Extraction]] = deque()
         try:
             for path, name in photos:
-                waiting.append(pool.submit(extract, path, name))
+                waiting.append(pool.submit(extract_one, path, name))
                 if len(waiting) >= 2 * workers:
                     yield waiting.popleft().result()
             while waiting:

@@ -18,7 +18,12 @@ LEAST_SIDE = 32  # pixels of the smallest image that patches are sampled from
 @dataclass(frozen=True)
 class PatchPyramid:
     """A photo reduced again and again by 2: image k has a blur of σ = 0.5·2ᵏ pixels of the photo, and
-    one of its pixels in 2ᵏ."""
+    one of its pixels in 2ᵏ.
+
+    A patch of a frame reaches from −1 to 1 along both of the frame's axes. It is taken from the image in
+    which a step of the patch is between half a pixel and one, or from the photo itself where it is less:
+    the blur is then half a step to one, and nothing finer than the patch is left to alias.
+    """
 
     images: tuple[NDArray[np.float32], ...]
 
@@ -32,25 +37,29 @@ class PatchPyramid:
             images.append(np.ascontiguousarray(smooth[::2, ::2], np.float32))
         return cls(tuple(images))
 
-    def sample(self, frames: NDArray[np.float64], size: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """The patches (n, size, size) of frames (n, 2, 3), and which of them (n,) lie in the photo.
+    def inside(self, frames: NDArray[np.float64], side: int) -> NDArray[np.bool_]:
+        """Which of the patches of frames (n, 2, 3), of so many pixels a side, lie in the photo: (n,)."""
+        levels = self._levels(frames, side)
+        shapes = np.array([image.shape[::-1] for image in self.images])
+        factors = (0.5**levels)[:, None]
+        reach = np.abs(frames[:, :, :2]).sum(axis=2) * ((side - 1) / side) * factors
+        places = frames[:, :, 2] * factors
+        return np.asarray(((places - reach >= 0) & (places + reach < shapes[levels] - 1)).all(axis=1))
 
-        A patch reaches from −1 to 1 of its frame along both axes. It is taken from the image in which a
-        step of the patch is between half a pixel and one, or from the photo itself where it is less: the
-        blur is then half a step to one, and nothing finer than the patch is left to alias.
-        """
-        steps = frames[:, :, :2] * (2 / size)
-        scales = np.sqrt(np.abs(np.linalg.det(steps)))
-        levels = np.floor(np.log2(np.maximum(2 * scales, 1))).astype(np.int64)
-        levels = np.minimum(levels, len(self.images) - 1)
-        patches = np.zeros((len(frames), size, size), np.float32)
-        inside = np.zeros(len(frames), np.bool_)
+    def sample(self, frames: NDArray[np.float64], side: int) -> NDArray[np.float32]:
+        """The patches (n, side, side) of frames (n, 2, 3); beyond the photo its border is repeated."""
+        steps = frames[:, :, :2] * (2 / side)
+        levels = self._levels(frames, side)
+        patches = np.zeros((len(frames), side, side), np.float32)
         for level in np.unique(levels):
             chosen = np.flatnonzero(levels == level)
-            part = np.zeros((len(chosen), size, size), np.float32)
-            part_inside = np.zeros(len(chosen), np.bool_)
             factor = 0.5**level
             places = np.ascontiguousarray(frames[chosen, :, 2]) * factor
-            sample_patches(self.images[level], places, steps[chosen] * factor, part, part_inside)
-            patches[chosen], inside[chosen] = part, part_inside
-        return patches, inside
+            sample_patches(self.images[level], places, steps[chosen] * factor, chosen, patches)
+        return patches
+
+    def _levels(self, frames: NDArray[np.float64], side: int) -> NDArray[np.int64]:
+        """The number of the image that each patch is sampled from."""
+        scales = np.sqrt(np.abs(np.linalg.det(frames[:, :, :2]))) * (2 / side)
+        levels = np.floor(np.log2(np.maximum(2 * scales, 1))).astype(np.int64)
+        return np.asarray(np.minimum(levels, len(self.images) - 1))

@@ -1,33 +1,76 @@
-"""The detectors by name."""
+"""The detectors and the descriptors of patches by name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import TypeVar
 
 from handcraft.errors import HandcraftError
-from handcraft.features import hessian_affine, sift
+from handcraft.features import dense_sift, hessian_affine, mser, patch_sift, sift
+from handcraft.features.description import PatchDescriptor, describe_regions
 from handcraft.features.images import DecodedPhoto
+from handcraft.features.regions import Regions
 from handcraft.options import FeatureOptions
 from handcraft.types import Features, Fingerprint
 
+Describe = Callable[[DecodedPhoto, PatchDescriptor, FeatureOptions, Sequence[float]], tuple[Features, ...]]
 
-@dataclass(frozen=True)
-class Extractor:
-    """What a detector offers: its features of a photo, and the fingerprint that they carry."""
+Entry = TypeVar("Entry")
 
-    extract: Callable[[DecodedPhoto, FeatureOptions], Features]
-    fingerprint: Callable[[FeatureOptions], Fingerprint]
+UPRIGHT = (0.0,)  # the directions that a photo is described in that is held as it should be
 
-
-_EXTRACTORS = {
-    "sift": Extractor(sift.extract, sift.fingerprint),
-    "hessian-affine": Extractor(hessian_affine.extract, hessian_affine.fingerprint),
+_PATCH_DESCRIPTORS = {
+    "rootsift": PatchDescriptor(patch_sift.SIDE, 128, "uint8", patch_sift.describe),
 }
 
 
-def extractor(name: str) -> Extractor:
-    """The extractor of this name; an unknown name is an error that lists the known ones."""
-    if name not in _EXTRACTORS:
-        raise HandcraftError(f"There is no detector {name!r}; the detectors are {', '.join(_EXTRACTORS)}.")
-    return _EXTRACTORS[name]
+def _by_regions(detect: Callable[[DecodedPhoto, FeatureOptions], Regions]) -> Describe:
+    """Describe the patches of the regions that a detector finds."""
+
+    def describe(
+        photo: DecodedPhoto, descriptor: PatchDescriptor, options: FeatureOptions, directions: Sequence[float]
+    ) -> tuple[Features, ...]:
+        return describe_regions(detect(photo, options), photo, descriptor, options, directions)
+
+    return describe
+
+
+_DETECTORS: dict[str, Describe] = {
+    "sift": sift.describe,
+    "hessian-affine": _by_regions(hessian_affine.detect),
+    "mser": _by_regions(mser.detect),
+    "dense-sift": _by_regions(dense_sift.detect),
+}
+
+
+def register_patch_descriptor(name: str, descriptor: PatchDescriptor) -> None:
+    """Offer a descriptor of patches, such as a learned one, under a name for FeatureOptions.descriptor."""
+    _PATCH_DESCRIPTORS[name] = descriptor
+
+
+def fingerprint_of(options: FeatureOptions) -> Fingerprint:
+    """What features extracted under these options are; an unknown name is an error that lists the known."""
+    _known("detector", options.detector, _DETECTORS)
+    descriptor = _known("descriptor", options.descriptor, _PATCH_DESCRIPTORS)
+    space = f"{options.detector}-{options.descriptor}"
+    return Fingerprint(space, descriptor.dimension, descriptor.dtype, asdict(options))
+
+
+def extract(
+    photo: DecodedPhoto, options: FeatureOptions, directions: Sequence[float] = UPRIGHT
+) -> tuple[Features, ...]:
+    """The strongest features of a photo, once for each direction; a blank photo gives none.
+
+    directions: radians from x towards y by which the photo may be turned from upright. They change
+    nothing where features are not described upright.
+    """
+    describe = _known("detector", options.detector, _DETECTORS)
+    return describe(photo, _known("descriptor", options.descriptor, _PATCH_DESCRIPTORS), options, directions)
+
+
+def _known(kind: str, name: str, registered: dict[str, Entry]) -> Entry:
+    if name not in registered:
+        known = ", ".join(registered)
+        raise HandcraftError(f"There is no {kind} {name!r}; the {kind}s are {known}.")
+    return registered[name]

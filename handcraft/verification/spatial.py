@@ -14,14 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handcraft.options import VerificationOptions
-from handcraft.types import Match, RegionOfInterest
+from handcraft.types import Features, Match, RegionOfInterest
 from handcraft.verification._kernels import best_hypothesis, one_to_one, transfer_errors
-from handcraft.verification.correspondences import (
-    Correspondences,
-    PhotoSide,
-    QuerySide,
-    correspondences,
-)
+from handcraft.verification.correspondences import PhotoSide, QuerySide, correspondences
+
+# What has frames (n, 2, 3) in pixels of a photo of known width and height.
+Side = QuerySide | PhotoSide | Features
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class _Pairs:
     pair's frames, A_photo · A_query⁻¹ and the translation. scales: (n,), square root of its
     determinant. turns: (n, 2), cosine and sine of its rotation. pairs: (n, 2) int32, numbers below
     n of the query's and the photo's point: features of one point, which differ in orientation, share
-    its number. weights: (n,), idf of the word.
+    its number. weights: (n,), of each as an inlier.
     """
 
     points: NDArray[np.float64]
@@ -56,7 +54,23 @@ def verify(
     the whole query without one.
     """
     found = correspondences(query, photo, options.max_pairs_per_word)
-    pairs = _prepare(query, photo, found, idf, options)
+    return verify_pairs(query, photo, found.pairs, idf[found.words], options, roi)
+
+
+def verify_pairs(
+    query: Side,
+    photo: Side,
+    rows: NDArray[np.int32],
+    weights: NDArray[np.floating],
+    options: VerificationOptions,
+    roi: RegionOfInterest | None = None,
+) -> Match | None:
+    """The evidence of these pairs, however they were found; None where there is too little.
+
+    rows: (n, 2) int32, feature of the query and feature of the photo. weights: (n,), of each as an
+    inlier, 1 where pairs have no other. roi: what to outline in the photo; the whole query without one.
+    """
+    pairs = _prepare(query, photo, rows, weights, options)
     if len(pairs.points) < options.min_inliers:
         return None
     affine = _best_single_pair(pairs, options)
@@ -69,20 +83,19 @@ def verify(
 
 
 def _prepare(
-    query: QuerySide,
-    photo: PhotoSide,
-    found: Correspondences,
-    idf: NDArray[np.float32],
+    query: Side,
+    photo: Side,
+    rows: NDArray[np.int32],
+    weights: NDArray[np.floating],
     options: VerificationOptions,
 ) -> _Pairs:
     """The pairs whose frames have an area and suggest a map that does not flatten the photo."""
-    query_frames = _normalise(query.frames, query)[found.pairs[:, 0]]
-    photo_frames = _normalise(photo.frames, photo)[found.pairs[:, 1]]
+    query_frames, photo_frames = _normalised(query)[rows[:, 0]], _normalised(photo)[rows[:, 1]]
     sound = (_determinants(query_frames) > 0) & (_determinants(photo_frames) > 0)
-    words, query_frames, photo_frames = found.words[sound], query_frames[sound], photo_frames[sound]
+    weights, query_frames, photo_frames = weights[sound], query_frames[sound], photo_frames[sound]
     shapes = photo_frames[:, :, :2] @ np.linalg.inv(query_frames[:, :, :2])
     fair = _anisotropies(shapes) <= options.max_anisotropy
-    words, shapes = words[fair], shapes[fair]
+    weights, shapes = weights[fair], shapes[fair]
     query_frames, photo_frames = query_frames[fair], photo_frames[fair]
     query_points, photo_points = query_frames[:, :, 2], photo_frames[:, :, 2]
     translations = photo_points - np.einsum("nij,nj->ni", shapes, query_points)
@@ -95,7 +108,7 @@ def _prepare(
         scales=np.sqrt(_determinants(maps)),
         turns=turns / lengths,
         pairs=np.stack([_point_numbers(query_points), _point_numbers(photo_points)], axis=1),
-        weights=idf[words].astype(np.float64),
+        weights=weights.astype(np.float64),
     )
 
 
@@ -105,8 +118,9 @@ def _point_numbers(points: NDArray[np.float64]) -> NDArray[np.int32]:
     return numbers.astype(np.int32)
 
 
-def _normalise(frames: NDArray[np.float64], side: QuerySide | PhotoSide) -> NDArray[np.float64]:
-    return frames / max(side.width, side.height)
+def _normalised(side: Side) -> NDArray[np.float64]:
+    """The frames in long sides of their photo."""
+    return np.asarray(side.frames, np.float64) / max(side.width, side.height)
 
 
 def _determinants(frames: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -230,7 +244,7 @@ def _plausible(affine: NDArray[np.float64], options: VerificationOptions) -> boo
 
 def _significant(
     pairs: _Pairs,
-    photo: PhotoSide,
+    photo: Side,
     affine: NDArray[np.float64],
     inliers: NDArray[np.int64],
     options: VerificationOptions,
@@ -281,8 +295,8 @@ def _binomial_tail(trials: int, least: int, chance: float) -> float:
 
 
 def _match(
-    query: QuerySide,
-    photo: PhotoSide,
+    query: Side,
+    photo: Side,
     pairs: _Pairs,
     affine: NDArray[np.float64],
     inliers: NDArray[np.int64],

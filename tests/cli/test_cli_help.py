@@ -17,6 +17,7 @@ from handcraft.cli import cli
 from handcraft.options import (
     FeatureOptions,
     IndexOptions,
+    MatchOptions,
     QueryOptions,
     VerificationOptions,
     VocabularyOptions,
@@ -41,9 +42,10 @@ COMMANDS = commands_of(cli)
 
 def test_the_commands_are_those_of_the_issue() -> None:
     maintenance = {"remove", "optimize", "info", "check"}
-    expected = {"index", "query", "build-vocab", "vocab", "evaluate", "demo", *maintenance}
+    asking = {"query", "match", "features", "evaluate", "demo"}
+    expected = {"index", "build-vocab", "vocab", *asking, *maintenance}
     assert set(cli.commands) == expected
-    assert {name for name in COMMANDS if " " in name} == {"vocab info"}
+    assert {name for name in COMMANDS if " " in name} == {"vocab info", "features show"}
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -90,6 +92,7 @@ def test_the_help_of_a_group_lists_its_commands() -> None:
     text = run("vocab", "--help").out
     assert "\n  info  Show what the vocabulary FILE is" in text
     assert "Usage: " in run("vocab", code=2).err
+    assert "\n  show  Show the local features of PHOTO." in run("features", "--help").out
 
 
 def test_the_version() -> None:
@@ -143,6 +146,8 @@ DEFAULTS = [
     ("build-vocab", "--seed", VocabularyOptions().seed),
     ("build-vocab", "--max-features", FeatureOptions().max_features),
     ("build-vocab", "--max-size", FeatureOptions().max_size),
+    ("match", "--detector", FeatureOptions().detector),
+    ("match", "--ratio", MatchOptions().ratio),
     ("query", "--top", QueryOptions().top),
     ("query", "--verify-depth", VerificationOptions().depth),
 ]
@@ -157,15 +162,19 @@ def test_the_defaults_shown_are_those_of_the_options(command: str, option: str, 
     assert shown[1] == str(default)
 
 
-def test_upright_is_off_unless_asked_for() -> None:
-    assert not FeatureOptions().upright
+def test_flags_are_off_unless_asked_for() -> None:
+    features = FeatureOptions()
+    assert not any((features.upright, features.spread, features.doubled))
     assert not QueryOptions().verify
 
 
 def test_every_option_of_training_can_be_set() -> None:
     names = {parameter.name for parameter in cli.commands["build-vocab"].params}
     assert {field.name for field in fields(VocabularyOptions)} - names == {"tolerance"}
-    assert {field.name for field in fields(FeatureOptions)} <= names
-    assert {field.name for field in fields(FeatureOptions)} <= {
-        parameter.name for parameter in cli.commands["index"].params
-    }
+
+
+@pytest.mark.parametrize("name", ["index", "build-vocab", "match", "features show"])
+def test_every_option_of_features_can_be_set(name: str) -> None:
+    """But for the descriptor, which programs register."""
+    names = {parameter.name for parameter in COMMANDS[name].params}
+    assert {field.name for field in fields(FeatureOptions)} - names == {"descriptor"}

@@ -11,7 +11,7 @@ from commands import run, sentence
 from photographs import SCENES, save, scene
 
 import handcraft
-from handcraft.options import VocabularyOptions
+from handcraft.options import DETECTORS, VocabularyOptions
 
 PHOTOS = SCENES + 2
 SECONDS = r"\d+\.\d s"
@@ -65,9 +65,10 @@ def test_the_photos_that_could_not_be_read_come_last(own: Path) -> None:
 
 
 def test_feature_options_make_another_store(own: Path) -> None:
-    run("index", "photos", "--store", "other", "--max-features", "30", "--max-size", "300", "--upright")
+    sizes = ("--max-features", "30", "--max-size", "300")
+    run("index", "photos", "--store", "other", *sizes, "--upright", "--spread")
     text = run("info", "--store", "other").out
-    assert "max_features=30, max_size=300, upright=True" in text
+    assert "max_features=30, max_size=300, spread=True, upright=True" in text
     facts = run("info", "--store", "other", "--json").data
     assert sum(segment["features"] for segment in facts["segments"]) == 30 * PHOTOS
 
@@ -82,7 +83,7 @@ def test_feature_options_that_differ_from_the_stores_are_refused(own: Path) -> N
 
 def test_an_unknown_detector(own: Path) -> None:
     text = sentence(run("index", "photos", "--store", "other", "--detector", "surf", code=1))
-    assert text == "There is no detector 'surf'; the detectors are sift, hessian-affine."
+    assert text == f"There is no detector 'surf'; the detectors are {', '.join(DETECTORS)}."
 
 
 def test_features_need_not_be_kept(own: Path) -> None:
@@ -200,6 +201,14 @@ def test_build_vocab_makes_a_store(own: Path) -> None:
     facts = run("info", "--store", "fresh", "--json").data
     assert (facts["words"], facts["photos"]) == (50, PHOTOS)
     assert "max_features=100" in facts["fingerprint"]
+
+
+def test_build_vocab_describes_photos_as_it_is_told(own: Path) -> None:
+    regions = ("--detector", "hessian-affine", "--double", "--spread")
+    run("build-vocab", "photos/views", "--words", "50", "--store", "fresh", *regions)
+    text = run("info", "--store", "fresh").out
+    for option in ("detector=hessian-affine", "doubled=True", "spread=True", "upright=False"):
+        assert option in text
 
 
 def test_a_vocabulary_file_serves_a_new_store(own: Path) -> None:

@@ -65,6 +65,13 @@ def test_something_moves_on_a_terminal(own: Path, arguments: tuple[str, ...], st
     assert out.count("\n") == 1
 
 
+def test_matching_moves_on_a_terminal(here: Path) -> None:
+    shown, out, code = run_on_terminal(here, "match", "query.jpg", "photos/scene-3.jpg")
+    assert code == 0
+    assert re.search(r"extracting[^/]*?2/2", shown)
+    assert ESCAPE not in out
+
+
 def test_the_bar_leaves_nothing_behind(own: Path) -> None:
     """What follows it on the terminal is the result alone, on a line of its own."""
     shown, _, code = run_on_terminal(own, "index", "photos", "--store", "fresh", stdout_too=True)
@@ -87,6 +94,8 @@ def test_an_error_is_readable_on_a_terminal(own: Path) -> None:
         ("index", "photos", "--store", "fresh"),
         ("query", "query.jpg", "--verify"),
         ("build-vocab", "photos", "--words", "300"),
+        ("match", "query.jpg", "photos/scene-3.jpg"),
+        ("features", "show", "query.jpg"),
     ],
     ids=lambda arguments: arguments[0],
 )

@@ -223,6 +223,7 @@ def test_an_unknown_detector_names_the_known(own: Path) -> None:
         FeatureOptions(max_features=50),
         FeatureOptions(max_size=512),
         FeatureOptions(upright=True),
+        FeatureOptions(spread=True),
     ],
 )
 def test_a_store_holds_features_of_one_kind(own: Path, options: FeatureOptions) -> None:
@@ -232,8 +233,11 @@ def test_a_store_holds_features_of_one_kind(own: Path, options: FeatureOptions) 
         store.add(own / "photos")
     sentence = str(error.value)
     assert str(store.path) in sentence
-    assert "max_features=2000, max_size=1024, upright=False" in sentence  # what the store holds
-    assert f"max_size={options.max_size}, upright={options.upright}" in sentence  # what was asked for
+    held, asked = sentence.split(", the options ask for ")
+    for words, said in ((held, FeatureOptions()), (asked, options)):
+        assert f"max_features={said.max_features}, max_size={said.max_size}, spread={said.spread}" in words
+        assert f"doubled={said.doubled}" in words
+        assert f"upright={said.upright}" in words
     assert "--store" in sentence
     assert len(store) == PHOTOS
     assert store.check().problems == ()

@@ -26,6 +26,7 @@ from handcraft.features._kernels import (
     second_moments,
     vote_gradients,
     whiten,
+    window_inside,
 )
 
 SIDE = 41  # pixels of a patch
@@ -176,48 +177,45 @@ def windows(draw: st.DrawFn) -> tuple[float, float, NDArray[np.float64], int]:
 
 
 @given(windows(), seeds)
-def test_a_window_is_sampled_bilinearly_or_not_at_all(
+def test_a_window_is_sampled_bilinearly_and_the_border_is_repeated(
     window: tuple[float, float, NDArray[np.float64], int], seed: int
 ) -> None:
     x, y, step, size = window
     image, pixels = noise(seed, 20, 30), np.full((size, size), -1, np.float32)
-    inside = sample_window(image, x, y, *step.ravel(), pixels)
-    assert inside == oracle.window_fits((20, 30), x, y, step, size)
-    if inside:
-        np.testing.assert_allclose(pixels, oracle.window(image, x, y, step, size), atol=0.01)
-    else:
-        assert (pixels == -1).all()
+    sample_window(image, x, y, *step.ravel(), pixels)
+    np.testing.assert_allclose(pixels, oracle.window(image, x, y, step, size), atol=0.01)
 
 
 @given(windows())
-def test_a_ramp_is_sampled_exactly(window: tuple[float, float, NDArray[np.float64], int]) -> None:
+def test_whether_a_window_lies_in_the_image(window: tuple[float, float, NDArray[np.float64], int]) -> None:
     x, y, step, size = window
-    ramp = (3 * np.arange(30) + 5 * np.arange(20)[:, None] + 7).astype(np.float32)
-    pixels = np.empty((size, size), np.float32)
-    if sample_window(ramp, x, y, *step.ravel(), pixels):
-        j, i = np.mgrid[:size, :size] - size // 2
-        across, down = np.tensordot(step, np.stack([i, j]), 1)
-        np.testing.assert_allclose(pixels, 3 * (x + across) + 5 * (y + down) + 7, atol=1e-4)
+    inside = window_inside(np.empty((20, 30), np.float32), x, y, *step.ravel(), size // 2)
+    assert inside == oracle.window_fits((20, 30), x, y, step, size)
 
 
-@pytest.mark.parametrize(("x", "inside"), [(-0.001, False), (0, True), (6.999, True), (7, False)])
-def test_the_last_line_of_pixels_is_outside(x: float, inside: bool) -> None:
-    image = noise(0, 8, 8)
-    assert sample_window(image, x, 3, 1, 0, 0, 1, np.empty((1, 1), np.float32)) == inside
-    assert sample_window(image, 3, x, 1, 0, 0, 1, np.empty((1, 1), np.float32)) == inside
+@pytest.mark.parametrize(("place", "inside"), [(-0.001, False), (0.0, True), (6.999, True), (7.0, False)])
+def test_the_last_line_of_pixels_is_outside(place: float, inside: bool) -> None:
+    image, step = noise(0, 8, 8), (1.0, 0.0, 0.0, 1.0)
+    assert window_inside(image, place, 3.0, *step, 0) == inside
+    assert window_inside(image, 3.0, place, *step, 0) == inside
 
 
-def test_every_patch_is_a_window_of_its_own() -> None:
+def test_every_patch_is_a_window_of_its_own_and_goes_to_its_row() -> None:
     image = noise(1, 40, 50)
     generator = np.random.default_rng(2)
-    places, steps = generator.uniform(0, 45, (60, 2)), generator.normal(size=(60, 2, 2))
-    patches, inside = np.full((60, 9, 9), -1, np.float32), np.zeros(60, np.bool_)
-    sample_patches(image, places, steps, patches, inside)
-    assert 5 < inside.sum() < 55
-    for (x, y), step, patch, whole in zip(places, steps, patches, inside, strict=True):
-        assert whole == oracle.window_fits((40, 50), x, y, step, 9)
-        expected = oracle.window(image, x, y, step, 9) if whole else np.full((9, 9), -1)
-        np.testing.assert_allclose(patch, expected, atol=0.01)
+    places, steps = generator.uniform(-5, 55, (60, 2)), generator.normal(size=(60, 2, 2))
+    rows = generator.permutation(90)[:60]
+    patches = np.full((90, 9, 9), -1, np.float32)
+    sample_patches(image, places, steps, rows, patches)
+    for (x, y), step, row in zip(places, steps, rows, strict=True):
+        np.testing.assert_allclose(patches[row], oracle.window(image, x, y, step, 9), atol=0.01)
+    assert (patches[np.setdiff1d(np.arange(90), rows)] == -1).all()
+
+
+def test_an_image_of_2_x_2_pixels_is_enough_for_a_patch() -> None:
+    image, patches = np.array([[0, 10], [20, 30]], np.float32), np.empty((1, 3, 3), np.float32)
+    sample_patches(image, np.full((1, 2), 0.5), np.eye(2)[None], np.array([0]), patches)
+    np.testing.assert_allclose(patches[0], [[0, 5, 10], [10, 15, 20], [20, 25, 30]])
 
 
 # --- shape ---

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from oracles import features as oracle
 
 from handcraft.features.patches import CAMERA_BLUR, LEAST_SIDE, PatchPyramid
 
@@ -63,14 +64,13 @@ def test_the_blur_of_an_image_is_half_its_pixel(level: int) -> None:
         assert math.sqrt(second / total) == pytest.approx(math.sqrt(wanted), rel=0.01)
 
 
-@pytest.mark.parametrize("radius", [1, 5, 10.2, 10.3, 20, 40, 41.5, 90, 150])
+@pytest.mark.parametrize("radius", [1, 10.2, 10.3, 40, 41.5, 150])  # either side of two changes of image
 def test_a_ramp_is_sampled_exactly_at_any_level(radius: float) -> None:
     pyramid = PatchPyramid.of(ramp(513, 613))
     angle = np.deg2rad(25)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     linear = radius * turn @ np.diag([1.4, 1 / 1.4])
-    patches, inside = pyramid.sample(frame(300.3, 250.7, linear), SIZE)
-    assert inside.all()
+    patches = pyramid.sample(frame(300.3, 250.7, linear), SIZE)
     places = (np.arange(SIZE) - SIZE // 2) * 2 / SIZE  # from −1 to 1, at the middles of the pixels
     across, down = np.tensordot(linear, np.stack(np.meshgrid(places, places)), 1)
     expected = 0.3 * (300.3 + across) + 0.2 * (250.7 + down)
@@ -82,48 +82,74 @@ def test_a_step_of_a_patch_is_half_a_pixel_to_one_of_its_image() -> None:
     pyramid = PatchPyramid(tuple(np.full((2**k, 2**k), k, np.float32) for k in (9, 8, 7, 6)))
     for exponent in np.arange(-3, 3, 0.37):
         step = 2**exponent
-        patches, inside = pyramid.sample(frame(250, 250, step * SIZE / 2), SIZE)
-        assert inside[0]
-        level = 9 - patches[0, 0, 0]
+        level = 9 - pyramid.sample(frame(250, 250, step * SIZE / 2), SIZE)[0, 0, 0]
         assert level == 0 or 0.5 <= step / 2**level < 1
         assert level > 0 or step < 1
-    patches, inside = pyramid.sample(frame(250, 250, 11 * SIZE / 2), SIZE)  # more than the last is for
-    assert inside[0]
+    patches = pyramid.sample(frame(250, 250, 11 * SIZE / 2), SIZE)  # more than the last is for
     assert (patches == 6).all()
 
 
 def test_a_long_ellipse_is_sampled_as_a_circle_of_its_area() -> None:
     pyramid = PatchPyramid(tuple(np.full((2**k, 2**k), k, np.float32) for k in (9, 8, 7)))
-    circle, _ = pyramid.sample(frame(250, 250, 35), SIZE)
-    long, inside = pyramid.sample(frame(250, 250, np.diag([35 * 3, 35 / 3])), SIZE)
-    assert inside.all()
+    circle = pyramid.sample(frame(250, 250, 35), SIZE)
+    long = pyramid.sample(frame(250, 250, np.diag([35 * 3, 35 / 3])), SIZE)
     np.testing.assert_array_equal(long, circle)
+
+
+@pytest.mark.parametrize("side", [1, 32, 41])
+def test_the_middle_of_a_patch_is_the_middle_of_its_frame(side: int) -> None:
+    pyramid = PatchPyramid.of(ramp(200, 300))
+    patch = pyramid.sample(frame(140.3, 90.6, np.array([[22, -9], [14, 31]])), side)[0]
+    np.testing.assert_allclose(patch + patch[::-1, ::-1], 2 * (0.3 * 140.3 + 0.2 * 90.6), atol=0.01)
 
 
 def test_a_fine_texture_does_not_alias_in_a_large_patch() -> None:
     y, x = np.mgrid[:512, :512]
     stripes = (128 + 100 * np.sin(2 * np.pi * (x + 0.3 * y) / 3.1)).astype(np.float32)
     pyramid = PatchPyramid.of(stripes)
-    deviations = [
-        float(pyramid.sample(frame(256, 256, radius), SIZE)[0].std()) for radius in (5, 41, 82, 164)
-    ]
+    deviations = [float(pyramid.sample(frame(256, 256, radius), SIZE).std()) for radius in (5, 41, 82, 164)]
     assert deviations[0] > 40
     assert deviations[1] < 20
     assert max(deviations[2:]) < 0.1
-    plain = PatchPyramid((stripes,)).sample(frame(256, 256, 164), SIZE)[0]
+    plain = PatchPyramid((stripes,)).sample(frame(256, 256, 164), SIZE)
     assert plain.std() > 50  # from the photo itself it would
 
 
-def test_patches_that_leave_the_photo_are_told_and_empty() -> None:
-    pyramid = PatchPyramid.of(np.full((200, 300), 9, np.float32))
+def test_patches_that_leave_the_photo_are_told() -> None:
+    pyramid = PatchPyramid.of(np.zeros((200, 300), np.float32))
     places = [(150, 100), (20, 100), (150, 185), (285, 100), (150, 10), (-50, 100), (150, 500)]
     frames = np.concatenate([frame(x, y, 30) for x, y in places])
-    patches, inside = pyramid.sample(frames, SIZE)
-    assert inside.tolist() == [True, False, False, False, False, False, False]
-    assert patches.shape == (7, SIZE, SIZE)
+    assert pyramid.inside(frames, SIZE).tolist() == [True, False, False, False, False, False, False]
+
+
+@pytest.mark.parametrize("side", [1, 24, 41])
+def test_a_patch_is_inside_where_its_corners_are_in_the_image_that_it_comes_from(side: int) -> None:
+    pyramid = PatchPyramid(tuple(np.full((2**k, 2**k + 7), k, np.float32) for k in (8, 7, 6)))
+    generator = np.random.default_rng(side)
+    linear = generator.normal(size=(500, 2, 2)) * generator.uniform(1, 60, (500, 1, 1))
+    frames = np.concatenate([linear, generator.uniform(-20, 290, (500, 2, 1))], axis=2)
+    inside = pyramid.inside(frames, side)
+    assert 20 < inside.sum() < 480
+    levels = 8 - pyramid.sample(frames, side)[:, 0, 0].astype(int)
+    assert len(set(levels)) == 3
+    for one, level, whole in zip(frames, levels, inside, strict=True):
+        x, y = one[:, 2] / 2**level
+        step = one[:, :2] * (2 / side) / 2**level
+        assert whole == oracle.window_fits(pyramid.images[level].shape, x, y, step, side)
+
+
+def test_beyond_the_photo_its_border_is_repeated() -> None:
+    photo = np.random.default_rng(0).uniform(0, 255, (200, 300)).astype(np.float32)
+    pyramid = PatchPyramid.of(photo)
+    radius = SIZE / 2  # a step of the patch is one pixel, and half of one of the second image
+    patches = pyramid.sample(np.concatenate([frame(-90, 100, radius), frame(0, 199, radius)]), SIZE)
     assert patches.dtype == np.float32
-    np.testing.assert_allclose(patches[0], 9, atol=1e-4)
-    assert (patches[1:] == 0).all()
+    assert not pyramid.inside(np.concatenate([frame(-90, 100, radius), frame(0, 199, radius)]), SIZE).any()
+    for patch, place in zip(patches, [(-90, 100), (0, 199)], strict=True):
+        expected = oracle.window(pyramid.images[1], place[0] / 2, place[1] / 2, np.eye(2) / 2, SIZE)
+        np.testing.assert_allclose(patch, expected, atol=0.01)
+    assert np.ptp(patches[0], axis=1).max() < 1e-4  # all of it is the left border
+    assert np.ptp(patches[0], axis=0).min() > 10
 
 
 def test_patches_keep_the_order_of_their_frames_whatever_their_level() -> None:
@@ -131,12 +157,11 @@ def test_patches_keep_the_order_of_their_frames_whatever_their_level() -> None:
     radii = np.random.default_rng(0).permutation(np.geomspace(2, 90, 40))
     places = np.random.default_rng(1).uniform(95, 250, (40, 2))
     frames = np.concatenate([frame(x, y, radius) for (x, y), radius in zip(places, radii, strict=True)])
-    together, _ = pyramid.sample(frames, SIZE)
-    for one, patch in zip(frames, together, strict=True):
-        np.testing.assert_array_equal(pyramid.sample(one[None], SIZE)[0][0], patch)
+    for one, patch in zip(frames, pyramid.sample(frames, SIZE), strict=True):
+        np.testing.assert_array_equal(pyramid.sample(one[None], SIZE)[0], patch)
 
 
 def test_no_frames_give_no_patches() -> None:
-    patches, inside = PatchPyramid.of(ramp(100, 100)).sample(np.empty((0, 2, 3)), SIZE)
-    assert patches.shape == (0, SIZE, SIZE)
-    assert inside.shape == (0,)
+    pyramid = PatchPyramid.of(ramp(100, 100))
+    assert pyramid.sample(np.empty((0, 2, 3)), SIZE).shape == (0, SIZE, SIZE)
+    assert pyramid.inside(np.empty((0, 2, 3)), SIZE).shape == (0,)

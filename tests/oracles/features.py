@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,16 +42,18 @@ def extrema(levels: Array, threshold: float, border: int) -> list[tuple[int, int
 
 
 def window(image: Array, x: float, y: float, step: Array, size: int) -> NDArray[np.float64]:
-    """A square window, sampled bilinearly: (i, j) from its middle comes from (x, y) + step · (i, j)."""
-    j, i = np.mgrid[:size, :size] - size // 2
+    """A square window, sampled bilinearly: (i, j) from its middle comes from (x, y) + step · (i, j); what
+    lies beyond the image comes from the nearest place of its border."""
+    j, i = np.mgrid[:size, :size] - (size - 1) / 2
     columns = x + step[0, 0] * i + step[0, 1] * j
     rows = y + step[1, 0] * i + step[1, 1] * j
-    return np.asarray(map_coordinates(np.asarray(image, np.float64), [rows, columns], order=1))
+    pixels = np.asarray(image, np.float64)
+    return np.asarray(map_coordinates(pixels, [rows, columns], order=1, mode="nearest"))
 
 
 def window_fits(shape: tuple[int, int], x: float, y: float, step: Array, size: int) -> bool:
     """Whether the corners of a window lie in an image of this (height, width), its last lines left out."""
-    half = size // 2
+    half = (size - 1) / 2
     corners = np.array(list(itertools.product([-half, half], repeat=2))) @ np.asarray(step).T + [x, y]
     return bool((corners >= 0).all() and (corners < [shape[1] - 1, shape[0] - 1]).all())
 
@@ -98,3 +101,23 @@ def sift(patch: Array, weights: Array, clip: float) -> NDArray[np.float64]:
     """(128,): the votes, none above `clip` times their norm."""
     votes = sift_votes(patch, weights).ravel()
     return np.asarray(np.minimum(votes, clip * np.linalg.norm(votes)))
+
+
+def strongest(responses: Sequence[float], places: Array, limit: int, cells: int | None) -> list[int]:
+    """The rows of the largest absolute responses, largest first, the first of equals first. cells: along
+    the long side of a grid over the places; each cell gives its strongest, then its second, and so on."""
+    ranked = sorted(range(len(responses)), key=lambda row: -abs(responses[row]))
+    if cells is None or len(ranked) <= limit:
+        return ranked[:limit]
+    low = [min(float(place[axis]) for place in places) for axis in range(2)]
+    extent = max(float(place[axis]) - low[axis] for place in places for axis in range(2))
+    side = max(extent / cells, 1.0)
+    waiting: dict[tuple[int, ...], list[int]] = {}
+    for row in ranked:
+        cell = tuple(math.floor((float(places[row][axis]) - low[axis]) / side) for axis in range(2))
+        waiting.setdefault(cell, []).append(row)
+    taken: list[int] = []
+    while len(taken) < limit:
+        turn = sorted((rows.pop(0) for rows in waiting.values() if rows), key=ranked.index)
+        taken += turn[: limit - len(taken)]
+    return sorted(taken, key=ranked.index)

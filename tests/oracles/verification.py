@@ -156,3 +156,32 @@ def false_alarms(
         math.comb(others, k) * chance**k * (1 - chance) ** (others - k)
         for k in range(inliers - 1, others + 1)
     )
+
+
+def descriptor_matches(
+    query: Sequence[Sequence[float]],
+    photo: Sequence[Sequence[float]],
+    places: Sequence[Point],
+    ratio: float,
+    rival_distance: float,
+) -> list[tuple[int, int]]:
+    """(feature of the query, feature of the photo) of the mutual nearest descriptors that are nearer than
+    the ratio of the distance to the nearest rival: one that lies further than `rival_distance` from the
+    match in the photo. places: of the photo's features. The first of equals is the nearest."""
+
+    def square(a: Sequence[float], b: Sequence[float]) -> float:
+        return sum((x - y) ** 2 for x, y in zip(a, b, strict=True))
+
+    found = []
+    for i, descriptor in enumerate(query if photo else ()):
+        squares = [square(descriptor, other) for other in photo]
+        j = squares.index(min(squares))
+        rivals = [
+            rival
+            for rival, place in zip(squares, places, strict=True)
+            if math.dist(place, places[j]) > rival_distance
+        ]
+        back = [square(photo[j], other) for other in query]
+        if back.index(min(back)) == i and squares[j] < ratio**2 * min(rivals, default=math.inf):
+            found.append((i, j))
+    return found

@@ -17,7 +17,7 @@ from handcraft.options import VerificationOptions
 from handcraft.types import Features, Match, RegionOfInterest
 from handcraft.verification._kernels import best_hypothesis, one_to_one, transfer_errors
 from handcraft.verification.correspondences import PhotoSide, QuerySide, query_side
-from handcraft.verification.spatial import verify
+from handcraft.verification.spatial import verify, verify_pairs
 
 Floats = NDArray[np.float64]
 WORDS = 5000
@@ -291,6 +291,29 @@ def test_photos_of_any_shape(sizes: tuple[tuple[int, int], tuple[int, int]]) -> 
     assert match is not None
     assert sum(pair < scene.true for pair in scene.pairs_of(match)) >= 0.9 * scene.true
     assert map_error(match, scene) < max(photo_size) / 60
+
+
+def test_pairs_found_without_words_are_verified_alike() -> None:
+    """The features of both photos, and which of them are pairs, are all that it takes."""
+    scene = make_scene(0, MAPS["turned"])
+    none = np.zeros((len(scene.words), 0), np.uint8)
+    query = Features(scene.query_frames.astype(np.float32), none, *scene.query_size)
+    photo = Features(scene.photo_frames.astype(np.float32), none, *scene.photo_size)
+    rows = np.arange(len(scene.words), dtype=np.int32)
+    found = verify_pairs(query, photo, np.stack([rows, rows], axis=1), np.ones(len(rows)), DEFAULT)
+    by_words = verify(scene.query, scene.photo, np.ones(WORDS, np.float32), DEFAULT)
+    assert found is not None
+    assert by_words is not None
+    assert found.weight == found.inliers == by_words.inliers >= 0.9 * scene.true
+    assert found.affine == pytest.approx(by_words.affine, abs=1e-2)
+
+
+def test_the_scale_and_the_rotation_of_a_match() -> None:
+    for degrees, scale in ((-10, 0.5), (35, 2.0), (170, 0.8), (-170, 1.0)):
+        match = make_scene(0, similarity(degrees, scale, 300, 200), outliers=0, noise=0).verify()
+        assert match is not None
+        assert match.scale == pytest.approx(scale, rel=1e-3)
+        assert match.rotation == pytest.approx(degrees, abs=0.1)
 
 
 # --- the region ---

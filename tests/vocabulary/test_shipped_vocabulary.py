@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from benchmarks.shipped_vocabulary import VOCABULARY
 from handcraft.features.descriptors import root_sift
-from handcraft.features.registry import extractor
+from handcraft.features.registry import fingerprint_of
 from handcraft.options import FeatureOptions
 from handcraft.vocabulary.assignment import assign
 from handcraft.vocabulary.files import read_vocabulary, shipped_vocabulary
@@ -56,8 +56,11 @@ def test_all_its_words_serve_the_descriptors_that_it_was_trained_on(tree: Vocabu
 
 
 def test_it_fits_sift_under_any_options(tree: VocabularyTree) -> None:
-    for options in (FeatureOptions(), FeatureOptions(upright=True, max_size=640, max_features=500)):
-        assert tree.fingerprint.same_space(extractor("sift").fingerprint(options))
+    for options in (
+        FeatureOptions(),
+        FeatureOptions(upright=True, max_size=640, max_features=500, spread=True, doubled=True),
+    ):
+        assert tree.fingerprint.same_space(fingerprint_of(options))
 
 
 def test_it_was_trained_on_the_training_photos_alone(tree: VocabularyTree) -> None:

@@ -1,0 +1,82 @@
+"""Affine regions: what detectors find, and which of them a photo keeps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+CELLS = 12  # of the grid along the long side of a photo whose features are spread evenly
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Affine regions of a photo.
+
+    frames: (n, 2, 3) float64, [A | t] from the unit circle to the measurement region, pixels of the
+        photo that was searched. responses: (n,) float64, their absolute values are the strengths.
+    """
+
+    frames: NDArray[np.float64]
+    responses: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def chosen(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Regions:
+        """These rows of them."""
+        return Regions(self.frames[rows], self.responses[rows])
+
+    def strongest(self, limit: int, spread: bool) -> Regions:
+        """The strongest of them, strongest first: see the function of this name."""
+        return self.chosen(strongest(self.responses, self.frames[:, :, 2], limit, spread))
+
+
+def strongest(
+    responses: NDArray[np.floating], places: NDArray[np.floating], limit: int, spread: bool
+) -> NDArray[np.intp]:
+    """The rows of the strongest regions, at most `limit`, strongest first; equals as they stand.
+
+    responses: (n,), of either sign. places: (n, 2), pixels. spread: take the strongest of each cell of a
+    grid in turn, so that no part of the photo is left out for another that is richer in contrast.
+    """
+    ranked = np.argsort(-np.abs(responses), kind="stable")
+    if not spread or len(ranked) <= limit:
+        return ranked[:limit]
+    rounds = _rank_in_cell(_cells(places[ranked]))
+    return ranked[np.sort(np.argsort(rounds, kind="stable")[:limit])]
+
+
+def _cells(places: NDArray[np.floating]) -> NDArray[np.intp]:
+    """The number of the square cell of each of (n, 2) places."""
+    low = places.min(axis=0)
+    side = max(float((places.max(axis=0) - low).max()) / CELLS, 1.0)
+    cells = np.floor((places - low) / side).astype(np.intp)
+    return np.asarray(cells[:, 1] * (CELLS + 1) + cells[:, 0])
+
+
+def _rank_in_cell(cells: NDArray[np.intp]) -> NDArray[np.intp]:
+    """How many of those before it lie in the same cell, (n,)."""
+    order = np.argsort(cells, kind="stable")
+    first = np.flatnonzero(np.diff(cells[order], prepend=-1))
+    sizes = np.diff(np.append(first, len(cells)))
+    ranks = np.empty(len(cells), np.intp)
+    ranks[order] = np.arange(len(cells)) - np.repeat(first, sizes)
+    return ranks
+
+
+def upright(linear: NDArray[np.float64], direction: float = 0.0) -> NDArray[np.float64]:
+    """The matrices (n, 2, 2) that map the unit circle to the same ellipses and keep the vertical.
+
+    direction: radians from x towards y by which the photo's vertical is turned; at 0 the matrices are
+    lower-triangular (Perdoch, Chum & Matas 2009, the gravity vector).
+    """
+    turn = rotation(direction)
+    turned = turn.T @ linear
+    return np.asarray(turn @ np.linalg.cholesky(turned @ turned.transpose(0, 2, 1)))
+
+
+def rotation(angle: float) -> NDArray[np.float64]:
+    """The rotation (2, 2) by an angle from x towards y, radians."""
+    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
