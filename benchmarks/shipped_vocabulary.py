@@ -1,10 +1,10 @@
-"""Train the vocabulary that ships with handcraft, and compare it with the one in the package.
+"""Train the vocabularies that ship with handcraft, and compare them with those in the package.
 
-It is trained on the development set "train" alone: 1498 ordinary photos that are in no evaluation
+They are trained on the development set "train" alone: 1498 ordinary photos that are in no evaluation
 set. Only the 600 strongest features of each are used: the photos are small, and their weak features
 are of a kind that larger photos do not keep among their 2000 strongest.
 
-The result is the same bits on every machine whose OpenCV gives the same SIFT descriptors: the
+The result is the same bits on every machine that gives the same descriptors: the
 k-means itself is exact (handcraft.vocabulary.kmeans).
 """
 
@@ -15,34 +15,45 @@ import tempfile
 from pathlib import Path
 
 import handcraft
+import handcraft.vocabulary
 from benchmarks.report import data_folder, report, seconds
 from handcraft.options import FeatureOptions, VocabularyOptions
 from handcraft.storage.atomic import sha256
-from handcraft.vocabulary.files import shipped_vocabulary
 
-FEATURES = FeatureOptions(max_features=600)
+PACKAGE = Path(handcraft.vocabulary.__file__).parent
+MAX_FEATURES = 600
+DETECTORS = ("hessian-affine", "sift")
 VOCABULARY = VocabularyOptions(words=60_516)  # 246 x 246, the largest square that fits 8 MiB
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--replace", action="store_true", help="put the result into the package")
-    replace = parser.parse_args().replace
+    parser.add_argument("--replace", action="store_true", help="put the results into the package")
+    parser.add_argument("detectors", nargs="*", default=DETECTORS, help="for which to train")
+    arguments = parser.parse_args()
+    figures = {detector: trained(detector, arguments.replace) for detector in arguments.detectors}
+    parameters = {"features of a photo": MAX_FEATURES, "vocabulary": repr(VOCABULARY)}
+    report("shipped_vocabulary", parameters, figures)
+
+
+def trained(detector: str, replace: bool) -> dict[str, object]:
+    """Train the vocabulary of a detector, into the package where it is to be replaced."""
+    shipped = PACKAGE / f"{detector}.h5"
+    features = FeatureOptions(detector=detector, max_features=MAX_FEATURES)
     with tempfile.TemporaryDirectory() as folder:
-        path = shipped_vocabulary() if replace else Path(folder) / "sift.h5"
+        path = shipped if replace else Path(folder) / shipped.name
 
         def train() -> None:
-            store = handcraft.open(Path(folder) / "none", features=FEATURES)
+            store = handcraft.open(Path(folder) / "none", features=features)
             store.build_vocabulary(data_folder() / "train", VOCABULARY, output=path)
 
         took = seconds(train)
-        figures = {
+        return {
             "s": round(took, 1),
             "bytes": path.stat().st_size,
             "sha256": sha256(path),
-            "equals the shipped one": sha256(path) == sha256(shipped_vocabulary()),
+            "equals the shipped one": sha256(path) == sha256(shipped),
         }
-    report("shipped_vocabulary", {"features": repr(FEATURES), "vocabulary": repr(VOCABULARY)}, figures)
 
 
 if __name__ == "__main__":

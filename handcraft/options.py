@@ -25,10 +25,12 @@ def _require(name: str, value: float, least: float) -> None:
 class FeatureOptions:
     """How a photo becomes local features."""
 
-    detector: str = "sift"  # one of DETECTORS
+    detector: str = "hessian-affine"  # one of DETECTORS
     max_size: int = 1024  # pixels: a longer photo is reduced to this long side, none is enlarged
     max_features: int = 2000  # the strongest are kept
-    upright: bool = False  # True: every feature is described as if the photo were held upright
+    # True: every feature is described as the photo is held, and queries in several directions; False: every
+    # feature is turned to its own gradients
+    upright: bool = True
     spread: bool = False  # True: the kept ones are spread evenly over the photo
     doubled: bool = False  # True: hessian-affine looks in the photo at twice its size too, as SIFT does
     descriptor: str = "rootsift"  # of the patches, by its name in features.registry
@@ -81,7 +83,7 @@ class VerificationOptions:
     max_scale_change: float = 10.0  # between query and photo, either way
     max_relative_scale: float = 3.0  # between a pair's own change of scale and the hypothesis's
     max_relative_turn: float = 45.0  # degrees between a pair's own rotation and the hypothesis's
-    max_anisotropy: float = 6.0  # ratio of the affine map's singular values; also Hessian-affine's bound
+    max_anisotropy: float = 6.0  # ratio of the affine map's singular values
     refits: int = 3  # least-squares affine refits of the best hypothesis
     min_inliers: int = 4  # one-to-one inliers that verify a photo (Philbin et al. 2007)
     max_false_alarms: float = 1e-3  # photos of which chance may verify one (Moisan & Stival 2004)
@@ -100,12 +102,14 @@ class MatchOptions:
 
     ratio: float = 0.8  # largest distance to the nearest, in those to the nearest rival (Lowe 2004, 7.1)
     rival_distance: float = 0.01  # of a rival from the nearest, in long sides (Mishkin et al. 2015: 10 px)
+    directions: int = 12  # in which the first photo is described: as QueryOptions.directions
     verification: VerificationOptions = VerificationOptions()
 
     def __post_init__(self) -> None:
         if not 0 < self.ratio <= 1:
             raise HandcraftError(f"ratio={self.ratio} is not above 0 and at most 1.")
         _require("rival_distance", self.rival_distance, 0)
+        _require("directions", self.directions, 1)
 
 
 @dataclass(frozen=True)
@@ -117,9 +121,14 @@ class QueryOptions:
     assignments: int = 3  # nearest words a query feature votes for (Philbin et al. 2008)
     neighbours: int = 1  # words near each of them that count too: soft assignment of the photos' side
     assignment_variance: float = 6250.0  # σ² of the Gaussian weights, RootSIFT units (Philbin 2008)
+    # Directions, evenly around, in which the query of an upright store is described, since its photo may be
+    # turned. SIFT bears the 15 degrees that it then is from one of 12, but not the 22.5 from one of 8.
+    directions: int = 12
+    direction_weight: float = 0.8  # of scores in other directions than the one that is answered best
     verification: VerificationOptions = VerificationOptions()
 
     def __post_init__(self) -> None:
         _require("top", self.top, 1)
+        _require("directions", self.directions, 1)
         _require("assignments", self.assignments, 1)
         _require("neighbours", self.neighbours, 1)

@@ -72,7 +72,12 @@ feature_options = _together(
         help="Look in the photo at twice its size too (hessian-affine).",
     ),
     click.option("--spread", is_flag=True, default=None, help="Spread the features evenly over the photo."),
-    click.option("--upright", is_flag=True, default=None, help="Describe photos as held upright."),
+    click.option(
+        "--upright/--oriented",
+        default=None,
+        help="Describe features as the photo is held, or turned to their gradients.  [default: "
+        f"{'upright' if FEATURES.upright else 'oriented'}]",
+    ),
     click.option(
         "--max-features",
         type=click.IntRange(min=1),
@@ -89,8 +94,15 @@ feature_options = _together(
     ),
 )
 
-# Soft assignment.
-soft_options = _together(
+# How a store is searched.
+search_options = _together(
+    click.option(
+        "--directions",
+        type=click.IntRange(min=1),
+        default=QUERY.directions,
+        show_default=True,
+        help="Directions in which the query is described, for it may be turned; for upright stores.",
+    ),
     click.option(
         "--neighbours",
         type=click.IntRange(min=1),

@@ -12,7 +12,7 @@ from handcraft.cli.common import (
     json_option,
     print_json,
     reporting,
-    soft_options,
+    search_options,
     store_option,
     threads_option,
 )
@@ -37,7 +37,7 @@ Example:
 )
 @store_option
 @click.option("--verify", is_flag=True, help="Re-rank the best photos by their geometry.")
-@soft_options
+@search_options
 @threads_option
 @json_option
 def evaluate(
@@ -47,6 +47,7 @@ def evaluate(
     verify: bool,
     assignments: int,
     neighbours: int,
+    directions: int,
     threads: int,
     as_json: bool,
 ) -> None:
@@ -59,7 +60,9 @@ def evaluate(
         import handcraft
 
         opened = handcraft.open(find_store(store), threads=threads)
-        options = QueryOptions(verify=verify, assignments=assignments, neighbours=neighbours)
+        options = QueryOptions(
+            verify=verify, assignments=assignments, neighbours=neighbours, directions=directions
+        )
         report = opened.evaluate(queries, ground_truth, options=options, progress=progress)
     if as_json:
         print_json({"store": str(opened.path), "verify": verify, **report.as_json()})

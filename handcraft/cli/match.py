@@ -49,7 +49,8 @@ def match(a: Path, b: Path, ratio: float, save: Path | None, as_json: bool, **fe
     """Tell whether the photos A and B show the same thing.
 
     Their features are matched by their descriptors, and the matches verified by their geometry, as a
-    query's are; no store and no vocabulary is needed. With --upright, A is tried in eight directions.
+    query's are; no store and no vocabulary is needed. Where features are upright, A is tried in
+    several directions.
     The exit code is 1 where nothing is verified.
     """
     with reporting() as progress:

@@ -15,8 +15,8 @@ from handcraft.cli.common import (
     match_json,
     print_json,
     reporting,
+    search_options,
     shown,
-    soft_options,
     store_option,
     threads_option,
 )
@@ -70,7 +70,7 @@ BOX = _Box()
     show_default=True,
     help="Photos that --verify looks at.",
 )
-@soft_options
+@search_options
 @click.option(
     "--save-matches",
     type=click.Path(path_type=Path, file_okay=False),
@@ -94,6 +94,7 @@ def query(
     verify_depth: int,
     assignments: int,
     neighbours: int,
+    directions: int,
     save_matches: Path | None,
     html: Path | None,
     threads: int,
@@ -106,6 +107,7 @@ def query(
         verify=verify or save_matches is not None,
         assignments=assignments,
         neighbours=neighbours,
+        directions=directions,
         verification=VerificationOptions(depth=verify_depth),
     )
     with reporting() as progress:

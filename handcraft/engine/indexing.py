@@ -30,6 +30,7 @@ from handcraft.features.discovery import find_photos
 from handcraft.features.extraction import available_threads, extract_photos
 from handcraft.features.files import copy_features, read_features
 from handcraft.features.images import SUFFIXES, read_bytes
+from handcraft.features.registry import fingerprint_of
 from handcraft.index.segment import MAX_PHOTOS, build_segment, merge_segments
 from handcraft.options import FeatureOptions, IndexOptions
 from handcraft.storage.manifest import (
@@ -88,7 +89,9 @@ def add_photos(
         raise found.errors[0] if found.errors else no_photos(paths)
     with writer(store, "index"):
         if not (store / MANIFEST_FILE).exists():
-            create(store, features or FeatureOptions(), read_vocabulary(vocabulary or shipped_vocabulary()))
+            asked = features or FeatureOptions()
+            fingerprint_of(asked)  # an unknown detector is not to be taken for one without a vocabulary
+            create(store, asked, read_vocabulary(vocabulary or shipped_vocabulary(asked.detector)))
         snapshot = open_snapshot(store)
         if vocabulary is not None:
             _require_same_vocabulary(snapshot, vocabulary)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Sequence
@@ -14,15 +13,11 @@ import numpy as np
 from handcraft.engine.describing import describe
 from handcraft.engine.reporting import Progress, silent
 from handcraft.errors import PhotoError
-from handcraft.features.registry import UPRIGHT
+from handcraft.features.registry import UPRIGHT, directions_around
 from handcraft.options import FeatureOptions, MatchOptions
 from handcraft.types import Features, Match
 from handcraft.verification.matching import match_descriptors
 from handcraft.verification.spatial import verify_pairs
-
-# Radians by which the first photo of a pair of upright descriptions is turned: a photo turned by any
-# angle is described within 22.5 degrees of it, which SIFT bears.
-DIRECTIONS = tuple(math.radians(degrees) for degrees in range(0, 360, 45))
 
 
 @dataclass(frozen=True)
@@ -57,17 +52,19 @@ def match(
     """Match two photos by their descriptors and verify the matches by their geometry.
 
     a is the query: the evidence maps its pixels to those of b. Photos that are described upright match
-    too where one is turned: a is described as if it were turned to each of eight directions. Raises
+    too where one is turned: a is described in several directions. Raises
     PhotoError for a photo that cannot be read or has no features.
     """
     start = time.perf_counter()
-    features = features or FeatureOptions()
+    features, options = features or FeatureOptions(), options or MatchOptions()
     progress("extracting", 0, 2)
-    turned = _described(Path(a), features, DIRECTIONS if features.upright else UPRIGHT)
+    turned = _described(
+        Path(a), features, directions_around(options.directions) if features.upright else UPRIGHT
+    )
     progress("extracting", 1, 2)
     (photo,) = _described(Path(b), features, UPRIGHT)
     progress("extracting", 2, 2)
-    query, tentative, found = match_features(turned, photo, options or MatchOptions())
+    query, tentative, found = match_features(turned, photo, options)
     return MatchResult(
         features=(len(query), len(photo)),
         sizes=((query.width, query.height), (photo.width, photo.height)),

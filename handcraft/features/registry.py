@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TypeVar
@@ -18,7 +19,7 @@ Describe = Callable[[DecodedPhoto, PatchDescriptor, FeatureOptions, Sequence[flo
 
 Entry = TypeVar("Entry")
 
-UPRIGHT = (0.0,)  # the directions that a photo is described in that is held as it should be
+UPRIGHT = (0.0,)  # the only direction of a photo that is held as it should be
 
 _PATCH_DESCRIPTORS = {
     "rootsift": PatchDescriptor(patch_sift.SIDE, 128, "uint8", patch_sift.describe),
@@ -67,6 +68,11 @@ def extract(
     """
     describe = _known("detector", options.detector, _DETECTORS)
     return describe(photo, _known("descriptor", options.descriptor, _PATCH_DESCRIPTORS), options, directions)
+
+
+def directions_around(count: int) -> tuple[float, ...]:
+    """So many directions, radians, evenly around a full turn, the first upright."""
+    return tuple(2 * math.pi * number / count for number in range(count))
 
 
 def _known(kind: str, name: str, registered: dict[str, Entry]) -> Entry:

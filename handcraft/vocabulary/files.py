@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from handcraft.errors import StoreError
+from handcraft.errors import StoreError, VocabularyError
+from handcraft.options import FeatureOptions
 from handcraft.storage.hdf5 import read_arrays, write_arrays
 from handcraft.types import Fingerprint
 from handcraft.vocabulary.panels import Costs, Panels
@@ -19,9 +20,15 @@ from handcraft.vocabulary.tree import Balance, Training, VocabularyTree
 KIND = "vocabulary"
 
 
-def shipped_vocabulary() -> Path:
-    """The vocabulary in the package, trained for SIFT's RootSIFT descriptors."""
-    return Path(str(resources.files("handcraft.vocabulary") / "sift.h5"))
+def shipped_vocabulary(detector: str = FeatureOptions.detector) -> Path:
+    """The vocabulary in the package for the RootSIFT descriptors of a detector; raises VocabularyError."""
+    path = Path(str(resources.files("handcraft.vocabulary") / f"{detector}.h5"))
+    if not path.exists():
+        raise VocabularyError(
+            f"No vocabulary for {detector} comes with handcraft; train one for your photos with "
+            f"`handcraft build-vocab PHOTOS --detector {detector}`."
+        )
+    return path
 
 
 def write_vocabulary(path: Path, tree: VocabularyTree) -> None:
