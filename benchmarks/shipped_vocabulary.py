@@ -39,7 +39,8 @@ def main() -> None:
 def trained(detector: str, replace: bool) -> dict[str, object]:
     """Train the vocabulary of a detector, into the package where it is to be replaced."""
     shipped = PACKAGE / f"{detector}.h5"
-    features = FeatureOptions(detector=detector, max_features=MAX_FEATURES)
+    # SIFT's words are trained on features turned to their gradients, as it is mostly used.
+    features = FeatureOptions(detector=detector, max_features=MAX_FEATURES, upright=detector != "sift")
     with tempfile.TemporaryDirectory() as folder:
         path = shipped if replace else Path(folder) / shipped.name
 

@@ -102,7 +102,7 @@ class MatchOptions:
 
     ratio: float = 0.8  # largest distance to the nearest, in those to the nearest rival (Lowe 2004, 7.1)
     rival_distance: float = 0.01  # of a rival from the nearest, in long sides (Mishkin et al. 2015: 10 px)
-    directions: int = 12  # in which the first photo is described: as QueryOptions.directions
+    directions: int = 16  # in which the first photo is described: as QueryOptions.directions
     verification: VerificationOptions = VerificationOptions()
 
     def __post_init__(self) -> None:
@@ -122,13 +122,16 @@ class QueryOptions:
     neighbours: int = 1  # words near each of them that count too: soft assignment of the photos' side
     assignment_variance: float = 6250.0  # σ² of the Gaussian weights, RootSIFT units (Philbin 2008)
     # Directions, evenly around, in which the query of an upright store is described, since its photo may be
-    # turned. SIFT bears the 15 degrees that it then is from one of 12, but not the 22.5 from one of 8.
-    directions: int = 12
-    direction_weight: float = 0.8  # of scores in other directions than the one that is answered best
+    # turned. SIFT bears the 11 degrees that it then is from one of 16, but not the 22 from one of 8.
+    directions: int = 16
+    direction_weight: float = 0.9  # of scores in other directions than the one that is answered best
+    probe_features: int = 300  # the strongest, by which directions are told apart
+    probe_share: float = 0.5  # of the best direction's answer, from which on a direction is described wholly
     verification: VerificationOptions = VerificationOptions()
 
     def __post_init__(self) -> None:
         _require("top", self.top, 1)
         _require("directions", self.directions, 1)
+        _require("probe_features", self.probe_features, 1)
         _require("assignments", self.assignments, 1)
         _require("neighbours", self.neighbours, 1)

@@ -25,6 +25,11 @@ class RegionOfInterest:
     x2: float
     y2: float
 
+    def holds(self, points: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """Which of (n, 2) points lie in the box: (n,)."""
+        x, y = points[:, 0], points[:, 1]
+        return (x >= self.x1) & (x <= self.x2) & (y >= self.y1) & (y <= self.y2)
+
 
 def scale_coordinates(
     coordinates: NDArray[np.floating], scale: float | NDArray[np.floating]
@@ -82,10 +87,13 @@ class Features:
         """(n, 2) float32, x and y in pixels."""
         return self.frames[:, :, 2]
 
+    def head(self, limit: int) -> Features:
+        """The strongest of them."""
+        return Features(self.frames[:limit], self.descriptors[:limit], self.width, self.height)
+
     def inside(self, roi: RegionOfInterest) -> Features:
         """The features whose centre lies in the box."""
-        x, y = self.centres[:, 0], self.centres[:, 1]
-        chosen = (x >= roi.x1) & (x <= roi.x2) & (y >= roi.y1) & (y <= roi.y2)
+        chosen = roi.holds(self.centres)
         return Features(self.frames[chosen], self.descriptors[chosen], self.width, self.height)
 
 

@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from handcraft.engine.searching import QueryResult
+from handcraft.options import QueryOptions
 
 WIDTH, HEIGHT = 320, 240
 SCENES = 8  # photos of scenes that nothing else shows, scene-0.jpg ...
 VIEWED = 3  # the scene that the collection shows twice more: views/near.jpg and views/turned.jpg
 QUERY_TURN, QUERY_SCALE = 25.0, 0.8  # of query.jpg: degrees, and scene pixels a query pixel
 QUERY_SIZE = (240, 180)
+
+ONCE = QueryOptions(directions=1)  # quicker, where it does not matter how the query is turned
 
 Affine = NDArray[np.float64]
 
@@ -27,13 +30,13 @@ def scene(seed: int, width: int = WIDTH, height: int = HEIGHT) -> Image.Image:
     generator = np.random.default_rng(seed)
     sides = np.array([height, width, 3])
     pixels = np.zeros(sides)
-    for cell in (48, 24, 12, 6):
+    for cell in (48, 24, 10):
         grid = generator.integers(0, 256, (*-(-sides[:2] // cell), 3), np.uint8)
         layer = Image.fromarray(grid).resize((width, height), Image.Resampling.BICUBIC)
-        pixels += np.asarray(layer, np.float64) / 4
+        pixels += np.asarray(layer, np.float64) / 3
     image = Image.fromarray(np.clip(2 * (pixels - 127) + 127, 0, 255).astype(np.uint8))
     draw = ImageDraw.Draw(image)
-    for _ in range(60):
+    for _ in range(130):
         x, y = (float(v) for v in generator.uniform((0, 0), (width, height)))
         colour = tuple(int(v) for v in generator.integers(0, 256, 3))
         radius = float(generator.uniform(3, 16))

@@ -12,11 +12,12 @@ from pathlib import Path
 from handcraft.engine.snapshot import Snapshot
 from handcraft.engine.writing import stored_options
 from handcraft.errors import PhotoError, StoreError
-from handcraft.features.extraction import available_threads, extract_directions, opencv_threads
-from handcraft.features.registry import UPRIGHT, directions_around
+from handcraft.features.description import Found
+from handcraft.features.extraction import available_threads, find_features, opencv_threads
+from handcraft.features.registry import directions_around
 from handcraft.index.bow import query_vector
 from handcraft.options import QueryOptions
-from handcraft.search.fusion import FusedShortlist, fuse
+from handcraft.search.fusion import STRENGTH_DEPTH, FusedShortlist, answer_strength, fuse
 from handcraft.search.scoring import Shortlist, shortlist
 from handcraft.types import Features, Hit, Match, Photo, RegionOfInterest
 from handcraft.verification.correspondences import PhotoSide, QuerySide, query_side
@@ -56,26 +57,29 @@ def query_photo(
         raise StoreError(f"The store {snapshot.store} holds no photos; add some with `handcraft index`.")
     threads = threads or available_threads()
     clock = _Clock()
-    photo, described = _extract(snapshot, path, options.directions, roi)
+    photo, found, features = _extract(snapshot, path, roi)
     clock.lap("features")
+    described = [features, *_other_directions(snapshot, found, features, options, roi)]
+    clock.lap("directions")
     nearest = max(options.assignments, options.verification.words if options.verify else 1)
-    assignments = [assign(features.descriptors, snapshot.vocabulary, nearest) for features in described]
+    assignments = [assign(one.descriptors, snapshot.vocabulary, nearest) for one in described]
     clock.lap("words")
-    depth = max(options.top, options.verification.depth if options.verify else 0)
+    # The strength of a direction's answer must not depend on how many hits are asked for.
+    depth = max(options.top, STRENGTH_DEPTH, options.verification.depth if options.verify else 0)
     lists = [_vote(snapshot, assignment, options, depth, threads) for assignment in assignments]
     candidates = fuse(lists, options.direction_weight, depth)
     clock.lap("votes")
     matches: dict[int, Match] = {}
     if options.verify:
         queries = [
-            query_side(features, assignment.head(options.verification.words).words)
-            for features, assignment in zip(described, assignments, strict=True)
+            query_side(one, assignment.head(options.verification.words).words)
+            for one, assignment in zip(described, assignments, strict=True)
         ]
         matches = _verify(snapshot, queries, candidates, options, roi, threads)
         clock.lap("verification")
     return QueryResult(
         hits=_rank(snapshot, candidates, matches, options.top),
-        features=len(described[0]),
+        features=len(features),
         photos=len(snapshot.collection),
         compared=min(len(candidates.ids), options.verification.depth) if options.verify else 0,
         verified=len(matches),
@@ -85,23 +89,48 @@ def query_photo(
     )
 
 
-def _extract(
-    snapshot: Snapshot, path: Path, directions: int, roi: RegionOfInterest | None
-) -> tuple[Photo, tuple[Features, ...]]:
-    """The query's features in its region, once for each direction it may be turned to."""
+def _extract(snapshot: Snapshot, path: Path, roi: RegionOfInterest | None) -> tuple[Photo, Found, Features]:
+    """What is found in the query, and its features in its region, described as it is held."""
     options = stored_options(snapshot.manifest)
-    asked = directions_around(directions) if options.upright else UPRIGHT
     with opencv_threads(available_threads()):
-        photo, described = extract_directions(path, options, asked)
-    if roi is not None:
-        check_region(roi, photo.width, photo.height)
-        described = tuple(features.inside(roi) for features in described)
-    if not any(len(features) for features in described):
+        photo, found = find_features(path, options)
+        if roi is not None:
+            check_region(roi, photo.width, photo.height)
+        features = found.describe(0.0, options.max_features, roi)
+    if not len(features):
         where = "the region" if roi is not None else "it"
         raise PhotoError(
             f"No features were found in {path}: {where} shows too little texture to search with."
         )
-    return photo, described
+    return photo, found, features
+
+
+def _other_directions(
+    snapshot: Snapshot, found: Found, upright: Features, options: QueryOptions, roi: RegionOfInterest | None
+) -> list[Features]:
+    """The query described in the directions that it may be turned to, besides as it is held.
+
+    Its strongest features alone are described in every direction; all of them only where these are
+    answered well enough, compared with the best direction.
+    """
+    stored = stored_options(snapshot.manifest)
+    if not stored.upright or options.directions == 1:
+        return []
+    directions = directions_around(options.directions)
+
+    def strength(features: Features) -> float:
+        assignment = assign(features.descriptors, snapshot.vocabulary, options.assignments)
+        return answer_strength(_vote(snapshot, assignment, options, STRENGTH_DEPTH, threads=1))
+
+    probes = [upright.head(options.probe_features)]
+    probes += [found.describe(direction, options.probe_features, roi) for direction in directions[1:]]
+    strengths = [strength(probe) for probe in probes]
+    least = options.probe_share * max(strengths)
+    return [
+        found.describe(direction, stored.max_features, roi)
+        for direction, value in zip(directions[1:], strengths[1:], strict=True)
+        if value >= least and value > 0
+    ]
 
 
 def _vote(

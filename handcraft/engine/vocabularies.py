@@ -255,9 +255,12 @@ class VocabularyInfo:
         return {**asdict(self), "path": str(self.path)}
 
 
-def vocabulary_info(path: Path | None, store: Path | None) -> VocabularyInfo:
-    """Facts about a vocabulary file, without one about a store's own, without a store about the
-    shipped one; raises StoreError or VocabularyError."""
+def vocabulary_info(path: Path | None, store: Path | None, detector: str | None = None) -> VocabularyInfo:
+    """Facts about a vocabulary file, without one about the shipped one of a detector, without that about
+    a store's own, without a store about the shipped one; raises HandcraftError."""
+    if path is None and detector is not None:
+        fingerprint_of(FeatureOptions(detector=detector))  # an unknown detector is said to be unknown
+        path = shipped_vocabulary(detector)
     if path is None and store is not None:
         path = segment_file(store, read_manifest(store).vocabulary)
     path = path or shipped_vocabulary()

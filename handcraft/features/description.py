@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from handcraft.features.patch_sift import dominant_orientations
 from handcraft.features.patches import PatchPyramid
 from handcraft.features.regions import Regions, upright
 from handcraft.options import FeatureOptions
-from handcraft.types import Features, scale_coordinates
+from handcraft.types import Features, RegionOfInterest, scale_coordinates
 
 ORIENTATION_SIDE = 41  # pixels of the patch whose gradients orient a region
 
@@ -32,28 +33,43 @@ class PatchDescriptor:
     describe: Callable[[NDArray[np.float32]], NDArray[np.generic]]
 
 
-def describe_regions(
-    regions: Regions,
-    photo: DecodedPhoto,
-    descriptor: PatchDescriptor,
-    options: FeatureOptions,
-    directions: Sequence[float],
-) -> tuple[Features, ...]:
-    """The features of a photo's strongest regions, once for each direction.
+class Found(Protocol):
+    """What a detector found in a photo, to be described in whatever direction it is asked for."""
 
-    directions: radians by which the photo may be turned from upright. Regions that are not described
-    upright are oriented by their gradients, whatever the direction.
-    """
-    pyramid = PatchPyramid.of(photo.grey.astype(np.float32))
+    def describe(self, direction: float, limit: int, roi: RegionOfInterest | None) -> Features:
+        """The strongest features, at most `limit` of those that the options keep and whose centres lie in
+        the region. direction: radians from x towards y by which the photo may be turned from upright; it
+        changes nothing where features are not described upright."""
+        ...
 
-    def features(held: Regions) -> Features:
-        inside = held.chosen(pyramid.inside(held.frames, descriptor.side))
-        chosen = inside.strongest(options.max_features, options.spread)
-        return describe_frames(chosen.frames, pyramid, photo, descriptor)
 
-    if options.upright:
-        return tuple(features(_upright(regions, direction)) for direction in directions)
-    return (features(_oriented(_upright(regions, 0.0), pyramid, options)),) * len(directions)
+@dataclass(frozen=True)
+class FoundRegions:
+    """The regions of a photo, and how they are to be described: see Found."""
+
+    regions: Regions
+    photo: DecodedPhoto
+    descriptor: PatchDescriptor
+    options: FeatureOptions
+    pyramid: PatchPyramid
+
+    @classmethod
+    def of(
+        cls, regions: Regions, photo: DecodedPhoto, descriptor: PatchDescriptor, options: FeatureOptions
+    ) -> FoundRegions:
+        """Make the pyramid that their patches are sampled from."""
+        return cls(regions, photo, descriptor, options, PatchPyramid.of(photo.grey.astype(np.float32)))
+
+    def describe(self, direction: float, limit: int, roi: RegionOfInterest | None) -> Features:
+        """See Found. Regions that are not described upright are oriented by their gradients."""
+        held = _upright(self.regions, direction if self.options.upright else 0.0)
+        if not self.options.upright:
+            held = _oriented(held, self.pyramid, self.options)
+        inside = held.chosen(self.pyramid.inside(held.frames, self.descriptor.side))
+        frames = inside.strongest(self.options.max_features, self.options.spread).frames
+        if roi is not None:
+            frames = frames[roi.holds(in_original(frames, self.photo)[:, :, 2])]
+        return describe_frames(frames[:limit], self.pyramid, self.photo, self.descriptor)
 
 
 def describe_frames(

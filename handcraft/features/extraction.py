@@ -13,8 +13,9 @@ from pathlib import Path
 import cv2
 
 from handcraft.errors import PhotoError
+from handcraft.features.description import Found
 from handcraft.features.images import read_grey
-from handcraft.features.registry import UPRIGHT, extract
+from handcraft.features.registry import UPRIGHT, extract, find
 from handcraft.options import FeatureOptions
 from handcraft.types import Features, Photo
 
@@ -33,6 +34,12 @@ def extract_photo(path: Path, options: FeatureOptions, name: str = "") -> tuple[
     """Read a photo and extract its features; raises PhotoError."""
     photo, (features,) = extract_directions(path, options, UPRIGHT, name)
     return photo, features
+
+
+def find_features(path: Path, options: FeatureOptions) -> tuple[Photo, Found]:
+    """Read a photo and detect its features, not yet described; raises PhotoError."""
+    decoded = read_grey(path, options.max_size)
+    return decoded.photo, find(decoded, options)
 
 
 def extract_directions(

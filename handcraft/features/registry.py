@@ -9,13 +9,13 @@ from typing import TypeVar
 
 from handcraft.errors import HandcraftError
 from handcraft.features import dense_sift, hessian_affine, mser, patch_sift, sift
-from handcraft.features.description import PatchDescriptor, describe_regions
+from handcraft.features.description import Found, FoundRegions, PatchDescriptor
 from handcraft.features.images import DecodedPhoto
 from handcraft.features.regions import Regions
 from handcraft.options import FeatureOptions
 from handcraft.types import Features, Fingerprint
 
-Describe = Callable[[DecodedPhoto, PatchDescriptor, FeatureOptions, Sequence[float]], tuple[Features, ...]]
+Find = Callable[[DecodedPhoto, PatchDescriptor, FeatureOptions], Found]
 
 Entry = TypeVar("Entry")
 
@@ -26,19 +26,17 @@ _PATCH_DESCRIPTORS = {
 }
 
 
-def _by_regions(detect: Callable[[DecodedPhoto, FeatureOptions], Regions]) -> Describe:
+def _by_regions(detect: Callable[[DecodedPhoto, FeatureOptions], Regions]) -> Find:
     """Describe the patches of the regions that a detector finds."""
 
-    def describe(
-        photo: DecodedPhoto, descriptor: PatchDescriptor, options: FeatureOptions, directions: Sequence[float]
-    ) -> tuple[Features, ...]:
-        return describe_regions(detect(photo, options), photo, descriptor, options, directions)
+    def find(photo: DecodedPhoto, descriptor: PatchDescriptor, options: FeatureOptions) -> Found:
+        return FoundRegions.of(detect(photo, options), photo, descriptor, options)
 
-    return describe
+    return find
 
 
-_DETECTORS: dict[str, Describe] = {
-    "sift": sift.describe,
+_DETECTORS: dict[str, Find] = {
+    "sift": sift.find,
     "hessian-affine": _by_regions(hessian_affine.detect),
     "mser": _by_regions(mser.detect),
     "dense-sift": _by_regions(dense_sift.detect),
@@ -58,6 +56,12 @@ def fingerprint_of(options: FeatureOptions) -> Fingerprint:
     return Fingerprint(space, descriptor.dimension, descriptor.dtype, asdict(options))
 
 
+def find(photo: DecodedPhoto, options: FeatureOptions) -> Found:
+    """Detect the features of a photo, to be described in one direction or in several."""
+    detector = _known("detector", options.detector, _DETECTORS)
+    return detector(photo, _known("descriptor", options.descriptor, _PATCH_DESCRIPTORS), options)
+
+
 def extract(
     photo: DecodedPhoto, options: FeatureOptions, directions: Sequence[float] = UPRIGHT
 ) -> tuple[Features, ...]:
@@ -66,8 +70,10 @@ def extract(
     directions: radians from x towards y by which the photo may be turned from upright. They change
     nothing where features are not described upright.
     """
-    describe = _known("detector", options.detector, _DETECTORS)
-    return describe(photo, _known("descriptor", options.descriptor, _PATCH_DESCRIPTORS), options, directions)
+    found = find(photo, options)
+    if not options.upright:
+        return (found.describe(0.0, options.max_features, None),) * len(directions)
+    return tuple(found.describe(direction, options.max_features, None) for direction in directions)
 
 
 def directions_around(count: int) -> tuple[float, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -15,30 +16,61 @@ from handcraft.features.images import DecodedPhoto
 from handcraft.features.patches import PatchPyramid
 from handcraft.features.regions import Regions, strongest
 from handcraft.options import FeatureOptions
-from handcraft.types import Features
+from handcraft.types import Features, RegionOfInterest
 
 # The descriptor's 4 x 4 grid has bins of 3σ (Lowe 2004, section 6.1); KeyPoint.size is 2σ. The
 # measurement circle is the one inscribed in the grid: a radius of 6σ.
 RADIUS_PER_SIZE = 3.0
+OPENCVS = "rootsift"  # the descriptor that OpenCV computes itself
 
 
-def describe(
-    photo: DecodedPhoto, descriptor: PatchDescriptor, options: FeatureOptions, directions: Sequence[float]
-) -> tuple[Features, ...]:
-    """The strongest SIFT features of a photo, once for each direction; a blank photo gives none.
+@dataclass(frozen=True)
+class FoundKeypoints:
+    """OpenCV's keypoints in a photo, and how they are to be described: see description.Found.
 
     RootSIFT is OpenCV's own; other descriptors see the patches inscribed by the descriptor's grid.
-    directions: radians by which the photo may be turned from upright, of upright features.
+    keypoints: None where they are found and described at once, which spares a second pyramid.
     """
-    if options.descriptor == "rootsift" and not options.upright and not options.spread:
-        return (_detect_and_describe(photo, options.max_features),) * len(directions)
+
+    keypoints: Sequence[cv2.KeyPoint] | None
+    photo: DecodedPhoto
+    descriptor: PatchDescriptor
+    options: FeatureOptions
+
+    def describe(self, direction: float, limit: int, roi: RegionOfInterest | None) -> Features:
+        """See Found; a blank photo gives none."""
+        if self.keypoints is None:
+            features = _detect_and_describe(self.photo, self.options.max_features)
+            return (features if roi is None else features.inside(roi)).head(limit)
+        keypoints = _turned(self.keypoints, direction) if self.options.upright else self.keypoints
+        regions = Regions(_frames(keypoints), _responses(keypoints))
+        rows = np.arange(len(regions))
+        pyramid = None
+        if self.options.descriptor != OPENCVS:
+            pyramid = PatchPyramid.of(self.photo.grey.astype(np.float32))
+            rows = np.flatnonzero(pyramid.inside(regions.frames, self.descriptor.side))
+        held = regions.chosen(rows)
+        rows = rows[
+            strongest(held.responses, held.frames[:, :, 2], self.options.max_features, self.options.spread)
+        ]
+        if roi is not None:
+            rows = rows[roi.holds(in_original(regions.frames[rows], self.photo)[:, :, 2])]
+        rows = rows[:limit]
+        if pyramid is not None:
+            return describe_frames(regions.frames[rows], pyramid, self.photo, self.descriptor)
+        # OpenCV cannot compute no keypoints on a photo of one or two pixels.
+        chosen = [keypoints[row] for row in rows.tolist()]
+        return _features(
+            self.photo, *(_sift().compute(self.photo.grey, chosen) if chosen else (chosen, None))
+        )
+
+
+def find(photo: DecodedPhoto, descriptor: PatchDescriptor, options: FeatureOptions) -> FoundKeypoints:
+    """Detect the SIFT features of a photo."""
+    if options.descriptor == OPENCVS and not options.upright and not options.spread:
+        return FoundKeypoints(None, photo, descriptor, options)
     keypoints = _sift().detect(photo.grey, None)
-    if not options.upright:
-        return (_described(photo, keypoints, descriptor, options),) * len(directions)
-    distinct = _distinct(keypoints)
-    return tuple(
-        _described(photo, _turned(distinct, direction), descriptor, options) for direction in directions
-    )
+    return FoundKeypoints(_distinct(keypoints) if options.upright else keypoints, photo, descriptor, options)
 
 
 def _sift(limit: int = 0) -> cv2.SIFT:
@@ -47,32 +79,10 @@ def _sift(limit: int = 0) -> cv2.SIFT:
 
 
 def _detect_and_describe(photo: DecodedPhoto, limit: int) -> Features:
-    """Detecting and describing at once spares a second pyramid."""
     keypoints, raw = _sift(limit).detectAndCompute(photo.grey, None)
     # OpenCV's own limit keeps ties, so there may be a few features more than it was asked for.
     rows = strongest(_responses(keypoints), np.zeros((len(keypoints), 2)), limit, spread=False)
     return _features(photo, [keypoints[row] for row in rows], None if raw is None else raw[rows])
-
-
-def _described(
-    photo: DecodedPhoto,
-    keypoints: Sequence[cv2.KeyPoint],
-    descriptor: PatchDescriptor,
-    options: FeatureOptions,
-) -> Features:
-    """The strongest of the keypoints as features."""
-    regions = Regions(_frames(keypoints), _responses(keypoints))
-    if options.descriptor == "rootsift":
-        rows = strongest(
-            regions.responses, regions.frames[:, :, 2], options.max_features, spread=options.spread
-        )
-        # OpenCV cannot compute no keypoints on a photo of one or two pixels.
-        chosen = [keypoints[row] for row in rows]
-        return _features(photo, *(_sift().compute(photo.grey, chosen) if chosen else (chosen, None)))
-    pyramid = PatchPyramid.of(photo.grey.astype(np.float32))
-    inside = regions.chosen(pyramid.inside(regions.frames, descriptor.side))
-    kept = inside.strongest(options.max_features, options.spread)
-    return describe_frames(kept.frames, pyramid, photo, descriptor)
 
 
 def _distinct(keypoints: Sequence[cv2.KeyPoint]) -> list[cv2.KeyPoint]:

@@ -20,6 +20,11 @@ class FusedShortlist(Shortlist):
     descriptions: NDArray[np.int64]
 
 
+def answer_strength(shortlist: Shortlist) -> float:
+    """How well a description of the query is answered: the sum of its best photos' scores."""
+    return float(shortlist.scores[:STRENGTH_DEPTH].sum())
+
+
 def fuse(shortlists: Sequence[Shortlist], weight: float, top: int) -> FusedShortlist:
     """Rank each photo by the description of the query that gives it the highest score.
 
@@ -27,7 +32,7 @@ def fuse(shortlists: Sequence[Shortlist], weight: float, top: int) -> FusedShort
     query as it is held. weight: what scores count under other descriptions than the one that is answered
     best, 0 to 1; the first is that one if no other is better even so.
     """
-    strengths = np.array([float(one.scores[:STRENGTH_DEPTH].sum()) for one in shortlists])
+    strengths = np.array([answer_strength(one) for one in shortlists])
     strengths[1:] *= weight
     weights = np.where(np.arange(len(shortlists)) == strengths.argmax(), 1.0, weight).astype(np.float32)
     ids = np.concatenate([one.ids for one in shortlists])

@@ -360,8 +360,9 @@ def test_a_damaged_manifest(own: Path) -> None:
     "fingerprint",
     [
         Fingerprint("deep", 64, "float32"),
-        Fingerprint("sift-rootsift", 64, "uint8"),
-        Fingerprint("sift-rootsift", 128, "float32"),
+        Fingerprint("hessian-affine-rootsift", 64, "uint8"),
+        Fingerprint("hessian-affine-rootsift", 128, "float32"),
+        Fingerprint("sift-rootsift", 128, "uint8"),
     ],
     ids=str,
 )
@@ -373,7 +374,9 @@ def test_a_vocabulary_of_another_extractor(own: Path, fingerprint: Fingerprint) 
     )
     write_vocabulary(own / "deep.h5", tree)
     text = sentence(run("index", "photos", "--store", "fresh", "--vocabulary", "deep.h5", code=1))
-    assert text.startswith(f"The vocabulary is for {fingerprint}, the photos give sift-rootsift (128 x")
+    assert text.startswith(
+        f"The vocabulary is for {fingerprint}, the photos give hessian-affine-rootsift (128 x"
+    )
     assert text.endswith("; train one for them with `handcraft build-vocab`.")
     run("index", "photos", "--store", "fresh")
     assert_whole(PHOTOS, "fresh")
@@ -465,7 +468,7 @@ def test_a_training_in_a_store_that_may_not_be_written(open_folder: Path) -> Non
 def test_an_interrupted_training_goes_on(own: Path) -> None:
     """Ctrl-C as soon as the sample is there; the photos are not read again."""
     shutil.copytree(own / "photos", own / "apart")
-    command = [sys.executable, "-m", "handcraft", "build-vocab", "apart", "--words", "4000", "--depth", "1"]
+    command = [sys.executable, "-m", "handcraft", "build-vocab", "apart", "--words", "2000", "--depth", "1"]
     sample = own / ".handcraft" / "vocabulary.training" / "sample.h5"
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         while not sample.exists():
@@ -475,7 +478,7 @@ def test_an_interrupted_training_goes_on(own: Path) -> None:
     assert (process.returncode, out) == (130, "")
     assert err == "Interrupted; the store keeps all that was committed.\n"
     assert_whole(PHOTOS)
-    assert run("build-vocab", "apart", "--words", "4000", "--depth", "1").out.startswith("4,000 words ")
+    assert run("build-vocab", "apart", "--words", "2000", "--depth", "1").out.startswith("2,000 words ")
     assert not sample.parent.exists()
     assert_whole(PHOTOS)
 

@@ -34,7 +34,7 @@ def test_the_summary(here: Path, detector: str) -> None:
 def test_json_holds_every_feature(here: Path) -> None:
     data = run(*show(PHOTO, "--max-features", "50", "--max-size", "200", "--json")).data
     _, expected = extract_photo(here / PHOTO, FeatureOptions(max_features=50, max_size=200))
-    assert (data["photo"], data["detector"]) == (PHOTO, "sift")
+    assert (data["photo"], data["detector"]) == (PHOTO, "hessian-affine")
     assert (data["width"], data["height"], data["count"]) == (WIDTH, HEIGHT, len(expected))
     assert data["seconds"] > 0
     frames = [
@@ -44,10 +44,17 @@ def test_json_holds_every_feature(here: Path) -> None:
     assert frames == expected.frames.tolist()
 
 
-@pytest.mark.parametrize("flag", ["--upright", "--spread", "--double"])
+@pytest.mark.parametrize("flag", ["--oriented", "--spread", "--double"])
 def test_options_of_the_features(here: Path, flag: str) -> None:
     usual = show(PHOTO, "--detector", "hessian-affine", "--max-features", "60", "--json")
     assert run(*usual, flag).data["features"] != run(*usual).data["features"]
+
+
+def test_upright_is_the_default(here: Path) -> None:
+    usual = show(PHOTO, "--max-features", "20", "--json")
+    assert run(*usual, "--upright").data["features"] == run(*usual).data["features"]
+    for feature in run(*usual).data["features"]:
+        assert feature["matrix"][0][1] == 0  # the vertical of the region is that of the photo
 
 
 @pytest.mark.parametrize(("name", "kind"), [("f.png", "PNG"), ("new/f.jpg", "JPEG"), ("f.JPEG", "JPEG")])
@@ -66,7 +73,7 @@ def test_the_picture_shows_the_features(own: Path) -> None:
     photo.paste("grey", (0, 0, WIDTH // 2, HEIGHT))
     save(photo, own / "half.png")
     drawn = []
-    for number, options in enumerate([("--max-features", "1"), (), ("--upright",)]):
+    for number, options in enumerate([("--max-features", "1"), ("--oriented",), ("--upright",)]):
         run(*show("half.png", "--max-features", "20", *options, "--save", f"{number}.png"))
         with Image.open(own / f"{number}.png") as picture:
             drawn.append(np.asarray(picture).astype(int))
@@ -80,7 +87,7 @@ def test_a_photo_without_features(own: Path) -> None:
     """None is an answer; the picture shows the photo."""
     save(blank_wall(), own / "wall.png")
     outcome = run(*show("wall.png", "--save", "f.png"))
-    assert outcome.out.startswith(f"0 sift features in wall.png, {WIDTH} x {HEIGHT} pixels, in ")
+    assert outcome.out.startswith(f"0 hessian-affine features in wall.png, {WIDTH} x {HEIGHT} pixels, in ")
     with Image.open(own / "f.png") as picture:
         assert picture.getextrema() == ((200, 200),) * 3
     data = run(*show("wall.png", "--json")).data

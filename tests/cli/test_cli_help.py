@@ -138,6 +138,7 @@ DEFAULTS = [
     ("index", "--max-features", FeatureOptions().max_features),
     ("index", "--max-size", FeatureOptions().max_size),
     ("index", "--detector", FeatureOptions().detector),
+    ("index", "--upright", "upright" if FeatureOptions().upright else "oriented"),
     ("index", "--keep-features", "keep-features" if IndexOptions().keep_features else "no-keep-features"),
     ("build-vocab", "--words", VocabularyOptions().words),
     ("build-vocab", "--depth", VocabularyOptions().depth),
@@ -150,13 +151,16 @@ DEFAULTS = [
     ("match", "--ratio", MatchOptions().ratio),
     ("query", "--top", QueryOptions().top),
     ("query", "--verify-depth", VerificationOptions().depth),
+    ("query", "--directions", QueryOptions().directions),
+    ("evaluate", "--directions", QueryOptions().directions),
 ]
 
 
 @pytest.mark.parametrize(("command", "option", "default"), DEFAULTS)
 def test_the_defaults_shown_are_those_of_the_options(command: str, option: str, default: object) -> None:
     options = re.split(r"\n  (?=-)", run(command, "--help").out)
-    (text,) = [part for part in options if part.startswith((f"{option} ", f"{option},"))]
+    (text,) = [part for part in options if part.startswith((f"{option} ", f"{option},", f"{option}/"))]
+    text = re.sub(r"-\n\s+", "-", text)  # lines may end within a name
     shown = re.search(r"\[default: ([^\];]+)", " ".join(text.split()))
     assert shown is not None, text
     assert shown[1] == str(default)
@@ -164,7 +168,7 @@ def test_the_defaults_shown_are_those_of_the_options(command: str, option: str, 
 
 def test_flags_are_off_unless_asked_for() -> None:
     features = FeatureOptions()
-    assert not any((features.upright, features.spread, features.doubled))
+    assert not any((features.spread, features.doubled))
     assert not QueryOptions().verify
 
 

@@ -66,9 +66,9 @@ def test_the_photos_that_could_not_be_read_come_last(own: Path) -> None:
 
 def test_feature_options_make_another_store(own: Path) -> None:
     sizes = ("--max-features", "30", "--max-size", "300")
-    run("index", "photos", "--store", "other", *sizes, "--upright", "--spread")
+    run("index", "photos", "--store", "other", *sizes, "--oriented", "--spread")
     text = run("info", "--store", "other").out
-    assert "max_features=30, max_size=300, spread=True, upright=True" in text
+    assert "max_features=30, max_size=300, spread=True, upright=False" in text
     facts = run("info", "--store", "other", "--json").data
     assert sum(segment["features"] for segment in facts["segments"]) == 30 * PHOTOS
 
@@ -84,6 +84,27 @@ def test_feature_options_that_differ_from_the_stores_are_refused(own: Path) -> N
 def test_an_unknown_detector(own: Path) -> None:
     text = sentence(run("index", "photos", "--store", "other", "--detector", "surf", code=1))
     assert text == f"There is no detector 'surf'; the detectors are {', '.join(DETECTORS)}."
+
+
+def test_a_detector_without_a_vocabulary_of_its_own(own: Path) -> None:
+    """It is said how to train one, and what is said works."""
+    regions = ("photos", "--detector", "mser")
+    text = sentence(run("index", *regions, "--store", "other", code=1))
+    assert text == (
+        "No vocabulary for mser comes with handcraft; train one for your photos with "
+        "`handcraft build-vocab PHOTOS --detector mser`."
+    )
+    assert not (own / "other" / "manifest.json").exists()
+    run("build-vocab", *regions, "--words", "200", "--output", "mser.h5")
+    run("index", *regions, "--store", "other", "--vocabulary", "mser.h5")
+    run("build-vocab", *regions, "--words", "200", "--store", "trained")
+    run("index", "photos", "--store", "trained")
+    for store in ("other", "trained"):
+        facts = run("info", "--store", store, "--json").data
+        assert (facts["photos"], facts["words"]) == (PHOTOS, 200)
+        assert facts["fingerprint"].startswith("mser-rootsift (128 x uint8")
+        hit = run("query", "photos/scene-3.jpg", "--store", store, "--verify", "--json").data["hits"][0]
+        assert (hit["name"], hit["inliers"] > 20) == ("photos/scene-3.jpg", True)
 
 
 def test_features_need_not_be_kept(own: Path) -> None:
@@ -204,7 +225,7 @@ def test_build_vocab_makes_a_store(own: Path) -> None:
 
 
 def test_build_vocab_describes_photos_as_it_is_told(own: Path) -> None:
-    regions = ("--detector", "hessian-affine", "--double", "--spread")
+    regions = ("--detector", "hessian-affine", "--double", "--spread", "--oriented")
     run("build-vocab", "photos/views", "--words", "50", "--store", "fresh", *regions)
     text = run("info", "--store", "fresh").out
     for option in ("detector=hessian-affine", "doubled=True", "spread=True", "upright=False"):

@@ -138,12 +138,16 @@ def test_upright_features_match_turned_photos(own: Path, detector: str) -> None:
 
 
 def test_options_of_the_features(here: Path) -> None:
-    assert run("match", A, B, "--max-features", "40", "--json").data["query"]["features"] == 40
+    assert run("match", A, B, "--max-features", "100", "--json").data["query"]["features"] == 100
     small = run("match", A, B, "--max-size", "120", "--json").data
     assert small["query"]["features"] < run("match", A, B, "--json").data["query"]["features"]
     assert (small["query"]["width"], small["query"]["height"]) == QUERY_SIZE
-    few = ("--max-features", "40", "--json")
-    assert run("match", A, B, *few, "--spread").data["tentative"] > 0
+    few = ("--max-features", "100", "--json")
+    usual, spread, oriented = (
+        run("match", A, B, *few, *flag).data for flag in ((), ("--spread",), ("--oriented",))
+    )
+    assert usual["query_points"] != spread["query_points"]
+    assert usual["query_points"] != oriented["query_points"]
 
 
 def test_ratio(here: Path) -> None:

@@ -15,6 +15,7 @@ from commands import run, sentence
 from photographs import SCENES, save, scene
 from PIL import Image
 
+from handcraft.options import DETECTORS
 from handcraft.types import Fingerprint
 from handcraft.vocabulary.files import read_vocabulary, shipped_vocabulary, write_vocabulary
 from handcraft.vocabulary.tree import Training, VocabularyTree
@@ -91,7 +92,7 @@ def test_info_says_what_the_stores_own_vocabulary_is(own: Path) -> None:
     rows = dict(re.findall(r"^(.{11}) (.+)$", outcome.out, re.MULTILINE))
     rows = {label.strip(): value for label, value in rows.items()}
     assert re.fullmatch(r"\.handcraft/vocabulary-\d{6}\.h5, [\d.]+ KB", rows["vocabulary"])
-    assert rows["words"] == "200 for sift-rootsift (128 x uint8)"
+    assert rows["words"] == "200 for hessian-affine-rootsift (128 x uint8)"
     assert rows["tree"].startswith("2 levels, 2")
     assert re.fullmatch(r"[\d,]+ descriptors of 10 photos, photos", rows["trained on"])
     assert "words 200, depth 2, iterations 20" in rows["asked for"]
@@ -104,8 +105,37 @@ def test_info_says_what_the_stores_own_vocabulary_is(own: Path) -> None:
 def test_info_without_a_store_is_about_the_shipped_vocabulary(nowhere: Path) -> None:
     tree = read_vocabulary(shipped_vocabulary())
     text = run("vocab", "info").out
-    assert "sift.h5" in text
-    assert f"{tree.words:,} for sift-rootsift (128 x uint8)" in text
+    assert "hessian-affine.h5" in text
+    assert f"{tree.words:,} for hessian-affine-rootsift (128 x uint8)" in text
+
+
+@pytest.mark.parametrize("detector", ["hessian-affine", "sift"])
+def test_the_shipped_vocabulary_of_a_detector(here: Path, detector: str) -> None:
+    """Whatever store is there, or is named."""
+    tree = read_vocabulary(shipped_vocabulary(detector))
+    for store in ((), ("--store", ".handcraft")):
+        data = run("vocab", "info", "--detector", detector, *store, "--json").data
+        assert data["path"] == str(shipped_vocabulary(detector))
+        assert data["fingerprint"] == f"{detector}-rootsift (128 x uint8)"
+        assert (data["words"], data["nodes"]) == (tree.words, len(tree.child_counts))
+
+
+def test_a_detector_without_a_vocabulary(nowhere: Path) -> None:
+    for detector in ("mser", "dense-sift"):
+        text = sentence(run("vocab", "info", "--detector", detector, code=1))
+        assert text == (
+            f"No vocabulary for {detector} comes with handcraft; train one for your photos with "
+            f"`handcraft build-vocab PHOTOS --detector {detector}`."
+        )
+    for detector in ("surf", "../vocabulary/sift", ""):
+        text = sentence(run("vocab", "info", "--detector", detector, code=1))
+        assert text == f"There is no detector {detector!r}; the detectors are {', '.join(DETECTORS)}."
+
+
+def test_a_file_and_a_detector_do_not_mix(nowhere: Path) -> None:
+    write_plain_vocabulary(nowhere / "deep.h5")
+    outcome = run("vocab", "info", "deep.h5", "--detector", "sift", code=2)
+    assert outcome.err.endswith("Error: Name a FILE or a --detector, not both.\n")
 
 
 def test_info_in_json(own: Path) -> None:
@@ -118,7 +148,7 @@ def test_info_in_json(own: Path) -> None:
         "words": 200,
         "depth": tree.depth,
         "nodes": len(tree.child_counts),
-        "fingerprint": "sift-rootsift (128 x uint8)",
+        "fingerprint": "hessian-affine-rootsift (128 x uint8)",
         "training": data["training"],
     }
     training = asdict(tree.training)

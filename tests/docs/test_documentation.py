@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -24,27 +25,33 @@ def fenced(page: Path, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a reader of the documentation has: folders of photos, a query, and a ground truth."""
-    for name, seeds in {"images": range(5), "images/old": range(5, 7), "more": range(7, 8)}.items():
-        (tmp_path / name).mkdir()
+    folder = tmp_path_factory.mktemp("reader") / "template"
+    scenes = [scene(seed, 240, 180) for seed in range(8)]
+    places = {"images": range(5), "images/old": range(5, 7), "more": range(7, 8)}
+    for name, seeds in {**places, "queries": [2, 4], "oxford/jpg": [1], "other-photos": range(5)}.items():
+        (folder / name).mkdir(parents=True)
         for seed in seeds:
-            scene(seed, 480, 360).save(tmp_path / name / f"scene-{seed}.jpg")
-    scene(2, 480, 360).crop((40, 30, 420, 330)).save(tmp_path / "photo.jpg")
-    for alias in ("queries", "oxford/jpg", "other-photos"):
-        (tmp_path / alias).mkdir(parents=True)
-        for seed in range(5):
-            scene(seed, 480, 360).save(tmp_path / alias / f"scene-{seed}.jpg")
+            scenes[seed].save(folder / name / f"scene-{seed}.jpg")
+    scenes[2].crop((20, 15, 230, 170)).save(folder / "photo.jpg")
     truth = json.dumps({"scene-2.jpg": ["images/scene-2.jpg"]})
-    (tmp_path / "ground_truth.json").write_text(truth, encoding="utf-8")
-    truth_folder = tmp_path / "oxford" / "gt"
+    (folder / "ground_truth.json").write_text(truth, encoding="utf-8")
+    truth_folder = folder / "oxford" / "gt"
     truth_folder.mkdir()
-    (truth_folder / "scene_1_query.txt").write_text("oxc1_scene-1 10 10 400 300\n", encoding="utf-8")
+    (truth_folder / "scene_1_query.txt").write_text("oxc1_scene-1 10 10 230 170\n", encoding="utf-8")
     (truth_folder / "scene_1_good.txt").write_text("scene-1\n", encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+@pytest.fixture
+def folder(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A reader's own folder, as the current one."""
+    folder = Path(shutil.copytree(template, tmp_path / "reader"))
+    monkeypatch.chdir(folder)
     monkeypatch.delenv("HANDCRAFT_STORE", raising=False)
-    return tmp_path
+    return folder
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

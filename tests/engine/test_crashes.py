@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from photographs import SCENES, copy_of, ranking, save, scene, segment_bytes
+from photographs import ONCE, SCENES, copy_of, ranking, save, scene, segment_bytes
 from PIL import Image
 
 import handcraft
 from handcraft.errors import StoreError, StoreLockedError
-from handcraft.options import IndexOptions, VocabularyOptions
+from handcraft.options import FeatureOptions, IndexOptions, VocabularyOptions
 from handcraft.storage.locks import LOCK_FILE
 
 PHOTOS = SCENES + 2
@@ -36,8 +36,13 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number, image in enumerate(scenes):
         save(image, folder / "photos" / f"scene-{number}.jpg")
     save(scenes[5].rotate(20, Image.Resampling.BICUBIC), folder / "query.jpg")
-    handcraft.open(folder / "template").build_vocabulary(folder / "photos", SMALL)
+    new_store(folder / "template").build_vocabulary(folder / "photos", SMALL)
     return folder
+
+
+def new_store(path: Path) -> handcraft.Store:
+    """One of few features, so that it is quick."""
+    return handcraft.open(path, features=FeatureOptions(max_features=200))
 
 
 def copy_with(photos: Path, folder: Path) -> Path:
@@ -59,7 +64,8 @@ def kill(job: str, folder: Path, moments: int) -> list[dict[str, object]]:
 
 
 def rankings(store: handcraft.Store, folder: Path) -> list[object]:
-    return [ranking(store.query(folder / "query.jpg", verify=verify)) for verify in (False, True)]
+    query = folder / "query.jpg"
+    return [ranking(store.query(query, options=ONCE, verify=verify)) for verify in (False, True)]
 
 
 def assert_no_litter(store: handcraft.Store) -> None:
@@ -74,7 +80,7 @@ def assert_no_litter(store: handcraft.Store) -> None:
 
 def test_index_goes_on_after_kill_9(photos: Path, tmp_path: Path) -> None:
     folder = copy_with(photos, tmp_path)
-    expected = handcraft.open(folder / "expected")
+    expected = new_store(folder / "expected")
     expected.build_vocabulary(folder / "photos", SMALL)
     expected.add(folder / "photos", options=PER_COMMIT)
     kills = kill("index", folder, 10)

@@ -67,7 +67,7 @@ def test_info_says_what_the_store_holds(own: Path) -> None:
     facts = store.info()
     assert (facts.store, facts.root, facts.method) == (own / ".handcraft", own, "bow")
     assert facts.photos == PHOTOS
-    assert facts.fingerprint.startswith("sift-rootsift (128 x uint8")
+    assert facts.fingerprint.startswith("hessian-affine-rootsift (128 x uint8")
     assert facts.words == store.snapshot.vocabulary.words
     assert 0 < facts.words_used < facts.words
     assert facts.bytes == store.check().bytes

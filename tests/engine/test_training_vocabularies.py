@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from photographs import SCENES, age, blank_wall, ranking, save, scene
+from photographs import ONCE, SCENES, age, blank_wall, ranking, save, scene
 
 import handcraft
 from handcraft.errors import (
@@ -235,7 +235,7 @@ def test_a_store_of_other_features_is_refused(own: Path) -> None:
     with pytest.raises(FingerprintError) as error:
         store.build_vocabulary(options=SMALL, from_store=own / ".handcraft")
     assert "holds learned (128 x uint8" in str(error.value)
-    assert "would be for sift-rootsift (128 x uint8" in str(error.value)
+    assert "would be for hessian-affine-rootsift (128 x uint8" in str(error.value)
     assert not store.path.exists()
 
 
@@ -338,13 +338,13 @@ def test_a_training_goes_on_after_kill_9(
     own: Path, apart: Path, expected: VocabularyTree, stage: str, share: float
 ) -> None:
     store = handcraft.open(own / ".handcraft")
-    words, before = store.info().words, ranking(store.query(own / "query.jpg"))
+    words, before = store.info().words, ranking(store.query(own / "query.jpg", options=ONCE))
     command = [sys.executable, "-c", INTERRUPTED, str(store.path), str(apart), stage, str(share)]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
     store.refresh()
     assert store.check().problems == ()
     assert store.info().words == words
-    assert ranking(store.query(own / "query.jpg")) == before
+    assert ranking(store.query(own / "query.jpg", options=ONCE)) == before
     if stage != "extracting":
         spoil(apart)  # so that it shows if they are read again
     report = store.build_vocabulary(apart, SMALL)
@@ -490,7 +490,7 @@ def test_what_is_damaged_is_made_again(
 
 def test_a_store_is_searched_and_checked_meanwhile(own: Path, apart: Path) -> None:
     store = handcraft.open(own / ".handcraft")
-    before = ranking(store.query(own / "query.jpg", verify=True))
+    before = ranking(store.query(own / "query.jpg", options=ONCE, verify=True))
     stages: set[str] = set()
 
     def look(stage: str, done: int, total: int) -> None:
@@ -499,7 +499,7 @@ def test_a_store_is_searched_and_checked_meanwhile(own: Path, apart: Path) -> No
         stages.add(stage)
         reader = handcraft.open(own / ".handcraft")
         assert reader.check().problems == ()
-        assert ranking(reader.query(own / "query.jpg", verify=True)) == before
+        assert ranking(reader.query(own / "query.jpg", options=ONCE, verify=True)) == before
 
     store.build_vocabulary(apart, SMALL, progress=look)
     assert stages == {"reading", "extracting", "training", "re-indexing"}

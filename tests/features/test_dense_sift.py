@@ -201,7 +201,7 @@ def test_upright_features_are_all_the_regions(height: int, width: int, find: Fin
 
 def test_features_that_are_not_upright_are_the_same_circles_turned(decoded: Decode, texture: Texture) -> None:
     photo = decoded(texture(120, 160))
-    (features,) = extract(photo, options_of(max_features=500))
+    (features,) = extract(photo, options_of(upright=False, max_features=500))
     linear = features.frames[:, :, :2].astype(float)
     radii = np.sqrt(np.linalg.det(linear))
     expected = radii[:, None, None] ** 2 * np.eye(2)

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from handcraft.features import patch_sift
-from handcraft.features.description import PatchDescriptor, describe_frames, describe_regions, in_original
+from handcraft.features.description import FoundRegions, PatchDescriptor, describe_frames, in_original
 from handcraft.features.images import DecodedPhoto
 from handcraft.features.patches import PatchPyramid
 from handcraft.features.regions import Regions, rotation
@@ -26,7 +26,8 @@ MIDDLE = (SIDE - 1) / 2
 ROOT_SIFT = PatchDescriptor(patch_sift.SIDE, 128, "uint8", patch_sift.describe)
 GREY_LEVELS = PatchDescriptor(25, 625, "float32", lambda patches: patches.reshape(-1, 625))
 UPRIGHT = FeatureOptions(upright=True)
-ORIENTED = FeatureOptions()
+ORIENTED = FeatureOptions(upright=False)
+ALL = 1_000_000
 
 
 def some_regions(count: int = 60, reach: float = 70, seed: int = 0) -> Regions:
@@ -57,7 +58,8 @@ def describe(
     *directions: float,
     descriptor: PatchDescriptor = ROOT_SIFT,
 ) -> tuple[Features, ...]:
-    return describe_regions(regions, photo, descriptor, options, directions or (0.0,))
+    found = FoundRegions.of(regions, photo, descriptor, options)
+    return tuple(found.describe(direction, ALL, None) for direction in directions or (0.0,))
 
 
 def differences(one: Features, other: Features) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -74,6 +75,26 @@ def test_extrema_without_room_are_counted_and_not_written() -> None:
     assert (few[3:] == -1).all()
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_equal_neighbours_are_two_extrema_at_one_place(sign: int) -> None:
+    """Of two equal pixels neither surpasses the other; both stay in the list, and are fitted alike."""
+    y, x = np.mgrid[:11, :12]
+    levels = np.stack([sign * (scale - (x - 5.5) ** 2 - (y - 5) ** 2) for scale in (99, 100, 99)])
+    levels = levels.astype(np.float32)
+    pixels = np.zeros((9, 2), np.int32)
+    found = find_extrema(*levels, 10, 1, pixels)
+    assert pixels[:found].tolist() == [[5, 5], [5, 6]]
+    refined = np.zeros((9, 4))
+    kept = refine_extrema(*levels, pixels[:found], 10, EDGE_LIMIT, 1, np.empty(5), refined)
+    np.testing.assert_allclose(refined[:kept], [[5.5, 5, 0, sign * 100]] * 2, atol=1e-9)
+
+
+def test_a_plateau_is_an_extremum_in_every_pixel() -> None:
+    levels = np.full((3, 6, 7), 50, np.float32)
+    assert find_extrema(*levels, 10, 1, np.zeros((30, 2), np.int32)) == 4 * 5
+    assert find_extrema(*levels, 50, 1, np.zeros((30, 2), np.int32)) == 0  # not above the threshold
+
+
 @st.composite
 def quadratics(draw: st.DrawFn) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
     """The Hessian, the place of the extremum and its value of a quadratic in x, y and scale."""
@@ -138,6 +159,18 @@ def test_an_extremum_moves_to_where_it_is() -> None:
     place = np.array([2.3, -1.4, 0.2])
     levels = sampled(-np.eye(3), place, 50.0, middle=(6, 5), shape=(13, 11))
     np.testing.assert_allclose(refine(levels, (6, 5)), [[7.3, 4.6, 0.2, 50]], atol=1e-9)
+
+
+def test_an_extremum_moves_five_times_and_is_then_near_enough_at_one_and_a_half() -> None:
+    for away, kept in ((0.4, True), (4.9, True), (6.4, True), (6.6, False)):
+        for axis, sign in ((0, 1), (0, -1), (1, 1), (1, -1)):
+            place = np.zeros(3)
+            place[axis] = sign * away
+            left = refine(sampled(-np.eye(3), place, 50.0, (10, 10), (21, 21)), (10, 10))
+            assert len(left) == kept
+            np.testing.assert_allclose(left[:, :2] - place[:2], 10, atol=1e-9)
+    both = np.array([6.4, -6.4, 1.4])  # the two move at once
+    assert len(refine(sampled(-np.eye(3), both, 50.0, (10, 10), (21, 21)), (10, 10))) == 1
 
 
 @pytest.mark.parametrize(
@@ -277,13 +310,12 @@ def adapt(
     image: NDArray[np.float32], x: float, y: float, **changed: float
 ) -> tuple[NDArray[np.float64], bool]:
     """The shape of one region, and whether it is kept."""
-    line = np.exp(-((np.arange(19) - 9) ** 2) / 18)
     options = {"iterations": 16, "convergence": 0.05, "largest_ratio": 6.0} | changed
     shapes, kept = np.empty((1, 2, 2)), np.empty(1, np.bool_)
     adapt_shapes(
         image,
         np.array([[x, y, 1.0]]),
-        np.outer(line, line).astype(np.float32),
+        weight(19, 3),
         options["iterations"],
         options["convergence"],
         options["largest_ratio"],
@@ -318,6 +350,29 @@ def test_regions_that_cannot_be_adapted_are_not_kept() -> None:
     assert not adapt(np.zeros((81, 81), np.float32), 40, 40)[1]
     stripe = np.repeat(ellipse(3, 3)[40:41], 81, axis=0)
     assert not adapt(stripe, 40, 40)[1]
+
+
+def test_an_isotropic_region_has_converged_in_the_second_iteration() -> None:
+    assert not adapt(ellipse(6, 6), 40, 40, iterations=1)[1]
+    assert adapt(ellipse(6, 6), 40, 40, iterations=2)[1]
+
+
+def test_a_region_has_converged_when_it_was_isotropic_enough_twice_in_a_row() -> None:
+    image, mask, enough = noise(3, 50, 60), weight(7, 2), 0.2
+    places = np.random.default_rng(4).uniform((15, 15), (45, 35), (40, 2))
+    places = np.column_stack([places, np.full(40, 1.5)])
+    shapes, kept = np.empty((40, 2, 2)), np.empty(40, np.bool_)
+    work = np.empty((7, 7), np.float32), np.empty(3)
+    adapt_shapes(image, places, mask, 10, enough, 6.0, *work, shapes, kept)
+    interrupted = 0
+    for place, shape, was_kept in zip(places, shapes, kept, strict=True):
+        anisotropies, expected, end = oracle.adapted(image, *place, mask, 10, enough, 6.0)
+        assert was_kept == (end == "converged")
+        np.testing.assert_allclose(shape, expected, rtol=1e-3, atol=1e-3)
+        near = [anisotropy < enough for anisotropy in anisotropies]
+        interrupted += any(one and not other for one, other in itertools.pairwise(near))
+    assert interrupted > 5  # isotropic enough once, and then not
+    assert 20 < kept.sum() < 35
 
 
 # --- gradients and orientations ---
@@ -376,9 +431,9 @@ def orientations(
     return np.rad2deg(found) % 360
 
 
-def weight() -> NDArray[np.float32]:
-    """The Gaussian weights of a patch's gradients."""
-    line = np.exp(-((np.arange(SIDE) - SIDE // 2) ** 2) / (2 * (2 / 3 * (SIDE // 2)) ** 2))
+def weight(side: int = SIDE, sigma: float = 2 / 3 * (SIDE // 2)) -> NDArray[np.float32]:
+    """The Gaussian weights of a window's gradients."""
+    line = np.exp(-((np.arange(side) - side // 2) ** 2) / (2 * sigma**2))
     return np.outer(line, line).astype(np.float32)
 
 
@@ -436,9 +491,8 @@ def bins() -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     return np.floor(positions).astype(np.int64) + 1, (positions % 1).astype(np.float32)
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_votes_are_shared_out_trilinearly(seed: int) -> None:
-    patch = noise(seed, SIDE, SIDE)
+def test_votes_are_shared_out_trilinearly() -> None:
+    patch = noise(0, SIDE, SIDE)
     histogram = np.full((6, 6, 8), np.nan, np.float32)
     vote_gradients(*gradients(patch, weight()), *bins(), histogram)
     expected = oracle.sift_votes(patch, weight())
@@ -454,8 +508,8 @@ def test_no_vote_is_lost_but_to_the_margin() -> None:
 
 @pytest.mark.parametrize("clip", [0.05, 1.0])
 def test_descriptors_are_sift(clip: float) -> None:
-    patches = np.stack([noise(7, SIDE, SIDE), ramp(100), np.zeros((SIDE, SIDE), np.float32)])
-    descriptors = np.full((3, 128), -1, np.float32)
+    patches = np.stack([noise(7, SIDE, SIDE), np.zeros((SIDE, SIDE), np.float32)])
+    descriptors = np.full((2, 128), -1, np.float32)
     work = (np.empty((SIDE, SIDE), np.float32) for _ in range(2))
     describe_patches(patches, weight(), *bins(), clip, *work, np.empty((6, 6, 8), np.float32), descriptors)
     for patch, descriptor in zip(patches, descriptors, strict=True):

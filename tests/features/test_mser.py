@@ -206,12 +206,12 @@ def test_no_region_is_dropped_that_could_be_described(
 
 
 def test_no_region_is_longer_than_those_of_hessian_affine(find: Find, city: NDArray[np.uint8]) -> None:
-    assert mser.LARGEST_RATIO == hessian_affine.LARGEST_RATIO == 6
-    assert areas(find(painted((box(60, 80, 59, 10), 200)))) == [590]
-    assert areas(find(painted((box(60, 80, 61, 10), 200)))) == []
+    assert mser.LARGEST_RATIO == hessian_affine.LARGEST_RATIO == 8
+    assert areas(find(painted((box(60, 80, 79, 10), 200)))) == [790]
+    assert areas(find(painted((box(60, 80, 81, 10), 200)))) == []
     assert areas(find(painted((box(60, 80, 40, 1), 200), (box(150, 40, 1, 60), 20)))) == []  # lines
     ratios = np.divide(*np.linalg.svd(find(city).frames[:, :, :2])[1].T)
-    assert 2.5 < ratios.max() <= 6 + 1e-9
+    assert 2.5 < ratios.max() <= 8 + 1e-9
 
 
 @pytest.mark.parametrize("sign", [1, -1])

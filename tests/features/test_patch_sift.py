@@ -57,6 +57,18 @@ def test_orientations_are_radians_from_x_towards_y() -> None:
     assert dominant_orientations(np.empty((0, SIDE, SIDE), np.float32)).shape == (0, 2)
 
 
+@pytest.mark.parametrize(("slope", "second"), [(0.83, True), (0.78, False)])
+def test_a_second_orientation_is_at_least_0_8_times_as_strong(slope: float, second: bool) -> None:
+    x = np.arange(SIDE, dtype=np.float32) - SIDE // 2
+    valley = np.tile(np.where(x > 0, 3 * x, -3 * slope * x), (SIDE, 1)).astype(np.float32)
+    for patch, degrees in ((valley, (0, 180)), (valley.T, (90, 270)), (valley[:, ::-1], (180, 0))):
+        ((strong, weak),) = np.rad2deg(dominant_orientations(np.ascontiguousarray(patch)[None])) % 360
+        assert strong == pytest.approx(degrees[0], abs=1) or strong == pytest.approx(360, abs=1)
+        assert np.isfinite(weak) == second
+        if second:
+            assert np.abs((weak - degrees[1] + 180) % 360 - 180) < 1
+
+
 def test_weights_are_gaussian_and_1_in_the_middle() -> None:
     window = gaussian_window(19, 3)
     assert window.dtype == np.float32

@@ -18,9 +18,15 @@ from handcraft.features.description import PatchDescriptor
 from handcraft.features.extraction import extract_directions, extract_photo, opencv_threads
 from handcraft.features.images import DecodedPhoto
 from handcraft.features.patches import PatchPyramid
-from handcraft.features.registry import extract, fingerprint_of, register_patch_descriptor
+from handcraft.features.registry import (
+    directions_around,
+    extract,
+    find,
+    fingerprint_of,
+    register_patch_descriptor,
+)
 from handcraft.options import DETECTORS, FeatureOptions, VocabularyOptions
-from handcraft.types import Features, scale_coordinates
+from handcraft.types import Features, Photo, RegionOfInterest, scale_coordinates
 
 Texture = Callable[..., NDArray[np.uint8]]
 SavePhoto = Callable[..., Path]
@@ -101,7 +107,7 @@ CHANGES: dict[str, tuple[str, object]] = {  # by option: a detector whose featur
     "detector": ("sift", "hessian-affine"),
     "max_size": ("sift", 150),
     "max_features": ("hessian-affine", 100),
-    "upright": ("sift", True),
+    "upright": ("sift", False),
     "spread": ("hessian-affine", True),
     "doubled": ("hessian-affine", True),
     "descriptor": ("sift", "toy"),
@@ -235,6 +241,15 @@ def test_blank_small_and_narrow_photos(
 # --- directions ---
 
 
+def test_directions_are_evenly_around_and_the_first_is_upright() -> None:
+    assert directions_around(1) == registry.UPRIGHT == (0.0,)
+    np.testing.assert_allclose(np.rad2deg(directions_around(4)), [0, 90, 180, 270])
+    directions = np.array(directions_around(12))
+    np.testing.assert_allclose(np.diff(directions), np.deg2rad(30))
+    assert directions[0] == 0
+    assert directions[-1] + np.deg2rad(30) == pytest.approx(2 * np.pi)
+
+
 def found_again(before: Features, after: Features, turn: float) -> tuple[float, float]:
     """Of the features in the circle that both photos show: the share of those that are found again at
     their place and size, and the median distance of their descriptors."""
@@ -272,7 +287,7 @@ def test_features_that_are_not_upright_ignore_the_directions(
 ) -> None:
     path = save_photo(texture(200, 300))
     for spread in (False, True):
-        options = FeatureOptions(detector=detector, max_features=200, spread=spread)
+        options = FeatureOptions(detector=detector, upright=False, max_features=200, spread=spread)
         plain = extract_photo(path, options)[1]
         photo, turned = extract_directions(path, options, (0.7, 0.0, -2.0), "holiday/photo.png")
         assert photo.name == "holiday/photo.png"
@@ -280,6 +295,41 @@ def test_features_that_are_not_upright_ignore_the_directions(
         for features in turned:
             np.testing.assert_array_equal(features.frames, plain.frames)
             np.testing.assert_array_equal(features.descriptors, plain.descriptors)
+
+
+# --- some of what was found ---
+
+
+@pytest.mark.parametrize("descriptor", ["rootsift", "toy"])
+@pytest.mark.parametrize("upright", [False, True])
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_a_region_and_a_limit_choose_from_the_features_of_the_photo(
+    detector: str, upright: bool, descriptor: str, texture: Texture, toy: str
+) -> None:
+    assert toy == "toy"
+    grey = texture(200, 300)
+    photo = DecodedPhoto(grey, Photo("photo.png", b"", 0, 0, width=600, height=400))  # reduced to a half
+    roi = RegionOfInterest(150, 60, 500, 390)
+    options = FeatureOptions(detector=detector, upright=upright, descriptor=descriptor, max_features=400)
+    found = find(photo, options)
+    everything = found.describe(0.3, options.max_features, None)
+    (extracted,) = extract(photo, options, (0.3,))
+    inside = everything.inside(roi)
+    assert 20 < len(inside) < len(everything) <= 400
+    for features, expected in (
+        (everything, extracted),
+        (found.describe(0.3, 400, roi), inside),
+        (found.describe(0.3, 15, None), everything.head(15)),
+        (found.describe(0.3, 15, roi), inside.head(15)),
+    ):
+        np.testing.assert_array_equal(features.frames, expected.frames)
+        apart = features.descriptors.astype(float) - expected.descriptors
+        # OpenCV describes features a little otherwise where none of the finest is among them.
+        assert np.abs(apart).max() <= (8 if detector == "sift" else 1e-3)
+        assert (features.width, features.height) == (600, 400)
+    nowhere = found.describe(0.3, 400, RegionOfInterest(-9, -9, -5, -5))
+    assert nowhere.frames.shape == (0, 2, 3)
+    assert nowhere.descriptors.shape == (0, everything.descriptors.shape[1])
 
 
 # --- a descriptor of one's own ---

@@ -23,10 +23,11 @@ ALL = 1_000_000
 
 @pytest.fixture
 def extract(save_photo: SavePhoto) -> Extract:
-    """A function from pixels and options to features, by way of a file."""
+    """A function from pixels and options to features, not upright unless asked, by way of a file."""
 
     def extract_pixels(pixels: NDArray[np.uint8], name: str = "photo.png", **options: object) -> Features:
-        return extract_photo(save_photo(pixels, name), FeatureOptions(**options))[1]
+        asked = FeatureOptions(**{"detector": "sift", "upright": False, **options})  # type: ignore[arg-type]
+        return extract_photo(save_photo(pixels, name), asked)[1]
 
     return extract_pixels
 

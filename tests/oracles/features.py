@@ -80,6 +80,33 @@ def inverse_square_root(matrix: Array) -> NDArray[np.float64]:
     return np.asarray(root / math.sqrt(np.linalg.det(root)))
 
 
+def adapted(
+    image: Array,
+    x: float,
+    y: float,
+    step: float,
+    mask: Array,
+    iterations: int,
+    convergence: float,
+    largest_ratio: float,
+) -> tuple[list[float], NDArray[np.float64], str]:
+    """Affine shape adaptation (Baumberg 2000): the anisotropy 1 − λ₂/λ₁ of the moments in each iteration, the
+    shape (2, 2), and how it ended: "converged" where two in a row were below `convergence`."""
+    shape, anisotropies = np.eye(2), []
+    for _ in range(iterations):
+        if not window_fits(image.shape[:2], x, y, step * shape, len(mask)):
+            return anisotropies, shape, "outside"
+        moments = second_moments(window(image, x, y, step * shape, len(mask)), mask)
+        small, large = np.linalg.eigvalsh(moments)
+        anisotropies.append(float(1 - small / large))
+        shape = shape @ inverse_square_root(moments)
+        if np.linalg.cond(shape) > largest_ratio:
+            return anisotropies, shape, "too long"
+        if len(anisotropies) > 1 and max(anisotropies[-2:]) < convergence:
+            return anisotropies, shape, "converged"
+    return anisotropies, shape, "restless"
+
+
 def sift_votes(patch: Array, weights: Array) -> NDArray[np.float64]:
     """(4, 4, 8): every gradient of a patch shared out to the nearest places and orientations by its
     distance from their middles; what falls outside is lost (Lowe 2004, section 6.1)."""
