@@ -28,13 +28,15 @@ from scipy.spatial import cKDTree
 
 from benchmarks.extraction import speedup
 from benchmarks.report import data_folder, photo_paths, repeats_argument, report, seconds
+from handcraft.features.descriptors import root_sift
 from handcraft.features.extraction import extract_photo, opencv_threads
 from handcraft.features.hessian_affine import RADIUS_PER_SCALE, detect
 from handcraft.features.images import DecodedPhoto, read_grey
 from handcraft.features.patches import CAMERA_BLUR
 from handcraft.features.regions import rotation
-from handcraft.options import FeatureOptions
-from handcraft.types import Photo
+from handcraft.options import FeatureOptions, MatchOptions
+from handcraft.types import Features, Photo
+from handcraft.verification.matching import match_descriptors
 
 Floats = NDArray[np.float64]
 
@@ -48,6 +50,7 @@ NORMAL_RADIUS = 30.0  # pixels to which both regions grow before they are compar
 SAMPLES = 1000  # points of the unit disc by which overlaps are measured
 PAIRS_AT_ONCE = 4096
 MATCH_DISTANCE = 5.0  # pixels
+MUTUAL_NEAREST = MatchOptions(ratio=1, rival_distance=math.inf)  # nothing is a rival
 
 SPOT_SIDE = 261  # pixels
 SPOT_SCALES = (3, 4, 5, 8, 12)
@@ -87,7 +90,7 @@ def ours(upright: bool, limit: int) -> Extractor:
 def pyhesaff_from_file(path: Path) -> Described:
     """The peer of Perdoch et al.'s own code, upright as it is by default."""
     keypoints, descriptors = pyhesaff.detect_feats(str(path))
-    return Described(pyhesaff_frames(keypoints), root(descriptors))
+    return Described(pyhesaff_frames(keypoints), root_sift(descriptors.astype(np.float32)))
 
 
 def pyhesaff_frames(keypoints: NDArray[np.float32]) -> Floats:
@@ -106,15 +109,7 @@ def opencv_from_file(path: Path) -> Described:
     keypoints, descriptors = sift.detectAndCompute(grey, None)
     frames = np.zeros((len(keypoints), 2, 3))
     frames[:, :, 2] = cv2.KeyPoint.convert(keypoints)
-    return Described(frames, root(descriptors))
-
-
-def root(descriptors: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """RootSIFT, rounded as ours is."""
-    values = descriptors.astype(np.float32)
-    values /= np.maximum(values.sum(axis=1, keepdims=True), 1e-9)
-    rounded = np.minimum(np.rint(512 * np.sqrt(values)), 255)
-    return np.asarray(rounded, np.uint8)
+    return Described(frames, root_sift(np.asarray(descriptors, np.float32)))
 
 
 # --- time ---
@@ -275,22 +270,18 @@ def correct_matches(extractor: Extractor) -> dict[str, int]:
     counts = {}
     for view in VIEWS:
         other = extractor(graf(view))
-        rows, columns = mutual_nearest(first.descriptors, other.descriptors)
+        rows, columns = mutual_nearest(first, other)
         places = projected(first.frames[rows], homography(view))[:, :, 2]
         errors = np.hypot(*(places - other.frames[columns, :, 2]).T)
         counts[f"1-{view}"] = int((errors < MATCH_DISTANCE).sum())
     return {**counts, "sum": sum(counts.values())}
 
 
-def mutual_nearest(
-    first: NDArray[np.uint8], second: NDArray[np.uint8]
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def mutual_nearest(first: Described, second: Described) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """The rows of descriptors that are each other's nearest."""
-    one, two = first.astype(np.float32), second.astype(np.float32)
-    distances = (one**2).sum(axis=1)[:, None] + (two**2).sum(axis=1) - 2 * one @ two.T
-    nearest, back = distances.argmin(axis=1), distances.argmin(axis=0)
-    rows = np.flatnonzero(back[nearest] == np.arange(len(one)))
-    return rows, nearest[rows]
+    one, two = (Features(side.frames.astype(np.float32), side.descriptors, 1, 1) for side in (first, second))
+    rows, columns = match_descriptors(one, two, MUTUAL_NEAREST).T
+    return rows, columns
 
 
 # --- spots ---

@@ -21,6 +21,11 @@ def _require(name: str, value: float, least: float) -> None:
         raise HandcraftError(f"{name}={value} is too small; give {least} or more.")
 
 
+def _require_share(name: str, value: float) -> None:
+    if not 0 < value <= 1:
+        raise HandcraftError(f"{name}={value} is not above 0 and at most 1.")
+
+
 @dataclass(frozen=True)
 class FeatureOptions:
     """How a photo becomes local features."""
@@ -106,8 +111,7 @@ class MatchOptions:
     verification: VerificationOptions = VerificationOptions()
 
     def __post_init__(self) -> None:
-        if not 0 < self.ratio <= 1:
-            raise HandcraftError(f"ratio={self.ratio} is not above 0 and at most 1.")
+        _require_share("ratio", self.ratio)
         _require("rival_distance", self.rival_distance, 0)
         _require("directions", self.directions, 1)
 
@@ -127,11 +131,15 @@ class QueryOptions:
     direction_weight: float = 0.9  # of scores in other directions than the one that is answered best
     probe_features: int = 300  # the strongest, by which directions are told apart
     probe_share: float = 0.5  # of the best direction's answer, from which on a direction is described wholly
+    most_directions: int = 4  # of them, the best answered; the one in which the photo is held is always
     verification: VerificationOptions = VerificationOptions()
 
     def __post_init__(self) -> None:
         _require("top", self.top, 1)
         _require("directions", self.directions, 1)
+        _require_share("direction_weight", self.direction_weight)
         _require("probe_features", self.probe_features, 1)
+        _require_share("probe_share", self.probe_share)
+        _require("most_directions", self.most_directions, 1)
         _require("assignments", self.assignments, 1)
         _require("neighbours", self.neighbours, 1)

@@ -69,6 +69,12 @@ def query_affine() -> Affine:
     return similarity(QUERY_TURN, QUERY_SCALE, (WIDTH / 2 + 10, HEIGHT / 2 - 6), QUERY_SIZE)
 
 
+def turned_scene(degrees: float) -> Image.Image:
+    """The viewed scene, turned clockwise about its middle: a square as high as it is."""
+    size = (HEIGHT, HEIGHT)
+    return view(scene(VIEWED), similarity(-degrees, 1, ((WIDTH - 1) / 2, (HEIGHT - 1) / 2), size), size)
+
+
 def write_photos(folder: Path) -> Path:
     """Write the collection and query.jpg into a folder.
 

@@ -60,6 +60,11 @@ def _either(names: Sequence[str]) -> str:
     return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
+def _number_option(name: str, default: int, help_text: str) -> Callable[[Command], Command]:
+    """A whole number from 1 on, its default in the help."""
+    return click.option(name, type=click.IntRange(min=1), default=default, show_default=True, help=help_text)
+
+
 FEATURES, QUERY = FeatureOptions(), QueryOptions()
 
 # How photos are described.
@@ -96,26 +101,20 @@ feature_options = _together(
 
 # How a store is searched.
 search_options = _together(
-    click.option(
+    _number_option(
         "--directions",
-        type=click.IntRange(min=1),
-        default=QUERY.directions,
-        show_default=True,
-        help="Directions in which the query is described, for it may be turned; for upright stores.",
+        QUERY.directions,
+        "Directions in which the query is described, for it may be turned; for upright stores.",
     ),
-    click.option(
+    _number_option(
         "--neighbours",
-        type=click.IntRange(min=1),
-        default=QUERY.neighbours,
-        show_default=True,
-        help="Words near each of these that count too, as if the photos were softly assigned.",
+        QUERY.neighbours,
+        "Words near each of these that count too, as if the photos were softly assigned.",
     ),
-    click.option(
+    _number_option(
         "--assignments",
-        type=click.IntRange(min=1),
-        default=QUERY.assignments,
-        show_default=True,
-        help="Nearest words that a feature of the query votes for.",
+        QUERY.assignments,
+        "Nearest words that a feature of the query votes for.",
     ),
 )
 

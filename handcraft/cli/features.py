@@ -53,7 +53,7 @@ def show(photo: Path, save: Path | None, as_json: bool, **asked: object) -> None
         if save is not None:
             check_picture(save)
         start = time.perf_counter()
-        (found,) = describe(photo, options)
+        found = describe(photo, options)
         seconds = time.perf_counter() - start
         if save is not None:
             save_picture(save, draw_features(photo, found, oriented=not options.upright))

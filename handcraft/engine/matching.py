@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from handcraft.engine.describing import describe
 from handcraft.engine.reporting import Progress, silent
 from handcraft.errors import PhotoError
-from handcraft.features.registry import UPRIGHT, directions_around
+from handcraft.features.extraction import available_threads, find_features, opencv_threads
+from handcraft.features.registry import directions_around
 from handcraft.options import FeatureOptions, MatchOptions
 from handcraft.types import Features, Match
 from handcraft.verification.matching import match_descriptors
@@ -58,11 +58,9 @@ def match(
     start = time.perf_counter()
     features, options = features or FeatureOptions(), options or MatchOptions()
     progress("extracting", 0, 2)
-    turned = _described(
-        Path(a), features, directions_around(options.directions) if features.upright else UPRIGHT
-    )
+    turned = _described(Path(a), features, options.directions if features.upright else 1)
     progress("extracting", 1, 2)
-    (photo,) = _described(Path(b), features, UPRIGHT)
+    (photo,) = _described(Path(b), features, 1)
     progress("extracting", 2, 2)
     query, tentative, found = match_features(turned, photo, options)
     return MatchResult(
@@ -92,8 +90,14 @@ def match_features(
     return max(tried, key=lambda one: (one[2].inliers if one[2] else 0, one[1]))
 
 
-def _described(path: Path, options: FeatureOptions, directions: Sequence[float]) -> tuple[Features, ...]:
-    described = describe(path, options, directions)
+def _described(path: Path, options: FeatureOptions, directions: int) -> list[Features]:
+    """The features of a photo in so many directions; raises PhotoError, for a blank photo too."""
+    with opencv_threads(available_threads()):
+        _, found = find_features(path, options)
+        described = [
+            found.describe(direction, options.max_features, None)
+            for direction in directions_around(directions)
+        ]
     if not any(len(features) for features in described):
         raise PhotoError(f"No features were found in {path}: it shows too little texture to match.")
     return described

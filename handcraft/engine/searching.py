@@ -6,23 +6,23 @@ import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from handcraft.engine.directions import describe_turned
 from handcraft.engine.snapshot import Snapshot
+from handcraft.engine.voting import vote
 from handcraft.engine.writing import stored_options
 from handcraft.errors import PhotoError, StoreError
 from handcraft.features.description import Found
 from handcraft.features.extraction import available_threads, find_features, opencv_threads
-from handcraft.features.registry import directions_around
-from handcraft.index.bow import query_vector
-from handcraft.options import QueryOptions
-from handcraft.search.fusion import STRENGTH_DEPTH, FusedShortlist, answer_strength, fuse
-from handcraft.search.scoring import Shortlist, shortlist
+from handcraft.options import FeatureOptions, QueryOptions
+from handcraft.search.fusion import STRENGTH_DEPTH, FusedShortlist, fuse
+from handcraft.search.scoring import Shortlist
 from handcraft.types import Features, Hit, Match, Photo, RegionOfInterest
 from handcraft.verification.correspondences import PhotoSide, QuerySide, query_side
 from handcraft.verification.spatial import verify
-from handcraft.vocabulary.assignment import Assignment, assign, spread
+from handcraft.vocabulary.assignment import assign
 
 
 @dataclass(frozen=True)
@@ -57,16 +57,22 @@ def query_photo(
         raise StoreError(f"The store {snapshot.store} holds no photos; add some with `handcraft index`.")
     threads = threads or available_threads()
     clock = _Clock()
-    photo, found, features = _extract(snapshot, path, roi)
+    stored = stored_options(snapshot.manifest)
+    photo, found, features = _extract(path, stored, roi)
     clock.lap("features")
-    described = [features, *_other_directions(snapshot, found, features, options, roi)]
-    clock.lap("directions")
-    nearest = max(options.assignments, options.verification.words if options.verify else 1)
-    assignments = [assign(one.descriptors, snapshot.vocabulary, nearest) for one in described]
-    clock.lap("words")
+    with ThreadPoolExecutor(threads) as pool:
+        described = [features]
+        if stored.upright and options.directions > 1:
+            described += describe_turned(found, features, stored.max_features, snapshot, options, roi, pool)
+        clock.lap("directions")
+        nearest = max(options.assignments, options.verification.words if options.verify else 1)
+        assignments = list(
+            pool.map(lambda one: assign(one.descriptors, snapshot.vocabulary, nearest), described)
+        )
+        clock.lap("words")
     # The strength of a direction's answer must not depend on how many hits are asked for.
     depth = max(options.top, STRENGTH_DEPTH, options.verification.depth if options.verify else 0)
-    lists = [_vote(snapshot, assignment, options, depth, threads) for assignment in assignments]
+    lists = [vote(snapshot, assignment, options, depth, threads) for assignment in assignments]
     candidates = fuse(lists, options.direction_weight, depth)
     clock.lap("votes")
     matches: dict[int, Match] = {}
@@ -89,9 +95,10 @@ def query_photo(
     )
 
 
-def _extract(snapshot: Snapshot, path: Path, roi: RegionOfInterest | None) -> tuple[Photo, Found, Features]:
+def _extract(
+    path: Path, options: FeatureOptions, roi: RegionOfInterest | None
+) -> tuple[Photo, Found, Features]:
     """What is found in the query, and its features in its region, described as it is held."""
-    options = stored_options(snapshot.manifest)
     with opencv_threads(available_threads()):
         photo, found = find_features(path, options)
         if roi is not None:
@@ -103,44 +110,6 @@ def _extract(snapshot: Snapshot, path: Path, roi: RegionOfInterest | None) -> tu
             f"No features were found in {path}: {where} shows too little texture to search with."
         )
     return photo, found, features
-
-
-def _other_directions(
-    snapshot: Snapshot, found: Found, upright: Features, options: QueryOptions, roi: RegionOfInterest | None
-) -> list[Features]:
-    """The query described in the directions that it may be turned to, besides as it is held.
-
-    Its strongest features alone are described in every direction; all of them only where these are
-    answered well enough, compared with the best direction.
-    """
-    stored = stored_options(snapshot.manifest)
-    if not stored.upright or options.directions == 1:
-        return []
-    directions = directions_around(options.directions)
-
-    def strength(features: Features) -> float:
-        assignment = assign(features.descriptors, snapshot.vocabulary, options.assignments)
-        return answer_strength(_vote(snapshot, assignment, options, STRENGTH_DEPTH, threads=1))
-
-    probes = [upright.head(options.probe_features)]
-    probes += [found.describe(direction, options.probe_features, roi) for direction in directions[1:]]
-    strengths = [strength(probe) for probe in probes]
-    least = options.probe_share * max(strengths)
-    return [
-        found.describe(direction, stored.max_features, roi)
-        for direction, value in zip(directions[1:], strengths[1:], strict=True)
-        if value >= least and value > 0
-    ]
-
-
-def _vote(
-    snapshot: Snapshot, assignment: Assignment, options: QueryOptions, depth: int, threads: int
-) -> Shortlist:
-    votes = assignment.head(options.assignments)
-    if options.neighbours > 1:
-        votes = spread(votes, snapshot.vocabulary, options.neighbours)
-    vector = query_vector(votes.words, votes.distances, snapshot.collection.idf, options.assignment_variance)
-    return shortlist(vector, snapshot.collection, depth, threads)
 
 
 def check_region(roi: RegionOfInterest, width: int, height: int) -> None:
@@ -165,18 +134,22 @@ def _verify(
     roi: RegionOfInterest | None,
     threads: int,
 ) -> dict[int, Match]:
-    """The matches of the shortlist's head by image id, candidates in parallel, each in the direction of
-    the query that found it."""
+    """The matches of the shortlist's head by image id, candidates in parallel, each with the description of
+    the query by which it is ranked, or else with the one that it resembles most."""
     collection = snapshot.collection
 
-    def match(image_id: int, direction: int) -> Match | None:
+    def match(image_id: int, descriptions: Sequence[int]) -> Match | None:
         segment, local_id = collection.locate(image_id)
         width, height = (int(side) for side in segment.photos.sizes[local_id])
         geometry = segment.geometry
         photo = PhotoSide(
             geometry.words_of(local_id), geometry.frames_of(local_id, max(width, height)), width, height
         )
-        return verify(queries[direction], photo, collection.idf, options.verification, roi)
+        tried = dict.fromkeys(descriptions)
+        share = options.verification.max_false_alarms / len(tried)
+        verification = replace(options.verification, max_false_alarms=share)
+        matches = (verify(queries[number], photo, collection.idf, verification, roi) for number in tried)
+        return next((found for found in matches if found is not None), None)
 
     head = candidates.ids[: options.verification.depth].tolist()
     with ThreadPoolExecutor(threads) as pool:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from handcraft.features.images import DecodedPhoto
 from handcraft.features.patch_sift import dominant_orientations
 from handcraft.features.patches import PatchPyramid
-from handcraft.features.regions import Regions, upright
+from handcraft.features.regions import Regions, rotation, upright
 from handcraft.options import FeatureOptions
 from handcraft.types import Features, RegionOfInterest, scale_coordinates
 
@@ -45,9 +45,13 @@ class Found(Protocol):
 
 @dataclass(frozen=True)
 class FoundRegions:
-    """The regions of a photo, and how they are to be described: see Found."""
+    """The regions of a photo, and how their patches are to be described: see Found.
+
+    oriented: the detector has turned the regions to their gradients, unless they are described upright.
+    """
 
     regions: Regions
+    oriented: bool
     photo: DecodedPhoto
     descriptor: PatchDescriptor
     options: FeatureOptions
@@ -55,31 +59,34 @@ class FoundRegions:
 
     @classmethod
     def of(
-        cls, regions: Regions, photo: DecodedPhoto, descriptor: PatchDescriptor, options: FeatureOptions
+        cls,
+        regions: Regions,
+        photo: DecodedPhoto,
+        descriptor: PatchDescriptor,
+        options: FeatureOptions,
+        oriented: bool = False,
     ) -> FoundRegions:
         """Make the pyramid that their patches are sampled from."""
-        return cls(regions, photo, descriptor, options, PatchPyramid.of(photo.grey.astype(np.float32)))
+        pyramid = PatchPyramid.of(photo.grey.astype(np.float32))
+        return cls(regions, oriented, photo, descriptor, options, pyramid)
 
     def describe(self, direction: float, limit: int, roi: RegionOfInterest | None) -> Features:
-        """See Found. Regions that are not described upright are oriented by their gradients."""
-        held = _upright(self.regions, direction if self.options.upright else 0.0)
-        if not self.options.upright:
-            held = _oriented(held, self.pyramid, self.options)
+        """See Found."""
+        held = self._held(direction)
         inside = held.chosen(self.pyramid.inside(held.frames, self.descriptor.side))
         frames = inside.strongest(self.options.max_features, self.options.spread).frames
         if roi is not None:
             frames = frames[roi.holds(in_original(frames, self.photo)[:, :, 2])]
-        return describe_frames(frames[:limit], self.pyramid, self.photo, self.descriptor)
+        frames = frames[:limit]
+        descriptors = self.descriptor.describe(self.pyramid.sample(frames, self.descriptor.side))
+        photo = self.photo.photo
+        return Features(in_original(frames, self.photo), descriptors, photo.width, photo.height)
 
-
-def describe_frames(
-    frames: NDArray[np.float64], pyramid: PatchPyramid, photo: DecodedPhoto, descriptor: PatchDescriptor
-) -> Features:
-    """The features of frames (n, 2, 3) whose patches lie in the photo."""
-    patches = pyramid.sample(frames, descriptor.side)
-    return Features(
-        in_original(frames, photo), descriptor.describe(patches), photo.photo.width, photo.photo.height
-    )
+    def _held(self, direction: float) -> Regions:
+        """The regions turned in the direction that they are described in."""
+        if self.options.upright:
+            return self.regions.shaped(upright(self.regions.linear, direction))
+        return self.regions if self.oriented else _oriented(self.regions, self.pyramid, self.options)
 
 
 def in_original(frames: NDArray[np.float64], photo: DecodedPhoto) -> NDArray[np.float32]:
@@ -91,19 +98,12 @@ def in_original(frames: NDArray[np.float64], photo: DecodedPhoto) -> NDArray[np.
     return np.concatenate([linear, places[:, :, None]], axis=2).astype(np.float32)
 
 
-def _upright(regions: Regions, direction: float) -> Regions:
-    linear = upright(regions.frames[:, :, :2], direction)
-    return Regions(np.concatenate([linear, regions.frames[:, :, 2:]], axis=2), regions.responses)
-
-
 def _oriented(regions: Regions, pyramid: PatchPyramid, options: FeatureOptions) -> Regions:
     """The strongest regions turned to the dominant orientations of their patches, at most two of each."""
+    regions = regions.shaped(upright(regions.linear))
     inside = regions.chosen(pyramid.inside(regions.frames, ORIENTATION_SIDE))
     regions = inside.strongest(options.max_features, options.spread)
     angles = dominant_orientations(pyramid.sample(regions.frames, ORIENTATION_SIDE))
     rows, columns = np.nonzero(np.isfinite(angles))
-    cosine, sine = np.cos(angles[rows, columns]), np.sin(angles[rows, columns])
-    turns = np.stack([np.stack([cosine, -sine], axis=1), np.stack([sine, cosine], axis=1)], axis=1)
-    linear = regions.frames[rows, :, :2] @ turns
-    frames = np.concatenate([linear, regions.frames[rows, :, 2:]], axis=2)
-    return Regions(frames, regions.responses[rows])
+    regions = regions.chosen(rows)
+    return regions.shaped(regions.linear @ rotation(angles[rows, columns]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ import cv2
 from handcraft.errors import PhotoError
 from handcraft.features.description import Found
 from handcraft.features.images import read_grey
-from handcraft.features.registry import UPRIGHT, extract, find
+from handcraft.features.registry import extract, find
 from handcraft.options import FeatureOptions
 from handcraft.types import Features, Photo
 
@@ -32,23 +32,14 @@ class Extraction:
 
 def extract_photo(path: Path, options: FeatureOptions, name: str = "") -> tuple[Photo, Features]:
     """Read a photo and extract its features; raises PhotoError."""
-    photo, (features,) = extract_directions(path, options, UPRIGHT, name)
-    return photo, features
+    decoded = read_grey(path, options.max_size, name)
+    return decoded.photo, extract(decoded, options)
 
 
 def find_features(path: Path, options: FeatureOptions) -> tuple[Photo, Found]:
     """Read a photo and detect its features, not yet described; raises PhotoError."""
     decoded = read_grey(path, options.max_size)
     return decoded.photo, find(decoded, options)
-
-
-def extract_directions(
-    path: Path, options: FeatureOptions, directions: Sequence[float], name: str = ""
-) -> tuple[Photo, tuple[Features, ...]]:
-    """Read a photo and extract its features once for each direction, radians by which it may be turned
-    from upright; raises PhotoError."""
-    decoded = read_grey(path, options.max_size, name)
-    return decoded.photo, extract(decoded, options, directions)
 
 
 def extract_photos(

@@ -24,13 +24,27 @@ class Regions:
     def __len__(self) -> int:
         return len(self.frames)
 
+    @property
+    def linear(self) -> NDArray[np.float64]:
+        """The matrices A, (n, 2, 2)."""
+        return self.frames[:, :, :2]
+
+    @property
+    def places(self) -> NDArray[np.float64]:
+        """The centres, (n, 2)."""
+        return self.frames[:, :, 2]
+
+    def shaped(self, linear: NDArray[np.float64]) -> Regions:
+        """The same places with other matrices, (n, 2, 2)."""
+        return Regions(np.concatenate([linear, self.frames[:, :, 2:]], axis=2), self.responses)
+
     def chosen(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Regions:
         """These rows of them."""
         return Regions(self.frames[rows], self.responses[rows])
 
     def strongest(self, limit: int, spread: bool) -> Regions:
         """The strongest of them, strongest first: see the function of this name."""
-        return self.chosen(strongest(self.responses, self.frames[:, :, 2], limit, spread))
+        return self.chosen(strongest(self.responses, self.places, limit, spread))
 
 
 def strongest(
@@ -77,6 +91,7 @@ def upright(linear: NDArray[np.float64], direction: float = 0.0) -> NDArray[np.f
     return np.asarray(turn @ np.linalg.cholesky(turned @ turned.transpose(0, 2, 1)))
 
 
-def rotation(angle: float) -> NDArray[np.float64]:
-    """The rotation (2, 2) by an angle from x towards y, radians."""
-    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+def rotation(angles: float | NDArray[np.floating]) -> NDArray[np.float64]:
+    """The rotations (..., 2, 2) by angles (...) from x towards y, radians."""
+    cosine, sine = np.cos(angles), np.sin(angles)
+    return np.stack([np.stack([cosine, -sine], axis=-1), np.stack([sine, cosine], axis=-1)], axis=-2)

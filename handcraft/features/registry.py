@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TypeVar
 
@@ -18,8 +18,6 @@ from handcraft.types import Features, Fingerprint
 Find = Callable[[DecodedPhoto, PatchDescriptor, FeatureOptions], Found]
 
 Entry = TypeVar("Entry")
-
-UPRIGHT = (0.0,)  # the only direction of a photo that is held as it should be
 
 _PATCH_DESCRIPTORS = {
     "rootsift": PatchDescriptor(patch_sift.SIDE, 128, "uint8", patch_sift.describe),
@@ -62,18 +60,9 @@ def find(photo: DecodedPhoto, options: FeatureOptions) -> Found:
     return detector(photo, _known("descriptor", options.descriptor, _PATCH_DESCRIPTORS), options)
 
 
-def extract(
-    photo: DecodedPhoto, options: FeatureOptions, directions: Sequence[float] = UPRIGHT
-) -> tuple[Features, ...]:
-    """The strongest features of a photo, once for each direction; a blank photo gives none.
-
-    directions: radians from x towards y by which the photo may be turned from upright. They change
-    nothing where features are not described upright.
-    """
-    found = find(photo, options)
-    if not options.upright:
-        return (found.describe(0.0, options.max_features, None),) * len(directions)
-    return tuple(found.describe(direction, options.max_features, None) for direction in directions)
+def extract(photo: DecodedPhoto, options: FeatureOptions) -> Features:
+    """The strongest features of a photo as it is held; a blank photo gives none."""
+    return find(photo, options).describe(0.0, options.max_features, None)
 
 
 def directions_around(count: int) -> tuple[float, ...]:

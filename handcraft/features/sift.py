@@ -10,11 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from handcraft.features.description import PatchDescriptor, describe_frames, in_original
+from handcraft.features.description import Found, FoundRegions, PatchDescriptor, in_original
 from handcraft.features.descriptors import root_sift
 from handcraft.features.images import DecodedPhoto
-from handcraft.features.patches import PatchPyramid
-from handcraft.features.regions import Regions, strongest
+from handcraft.features.regions import Regions, rotation, strongest
 from handcraft.options import FeatureOptions
 from handcraft.types import Features, RegionOfInterest
 
@@ -26,51 +25,52 @@ OPENCVS = "rootsift"  # the descriptor that OpenCV computes itself
 
 @dataclass(frozen=True)
 class FoundKeypoints:
-    """OpenCV's keypoints in a photo, and how they are to be described: see description.Found.
+    """OpenCV's keypoints in a photo, those that the options keep, for OpenCV to describe: see
+    description.Found."""
 
-    RootSIFT is OpenCV's own; other descriptors see the patches inscribed by the descriptor's grid.
-    keypoints: None where they are found and described at once, which spares a second pyramid.
-    """
-
-    keypoints: Sequence[cv2.KeyPoint] | None
+    keypoints: Sequence[cv2.KeyPoint]
     photo: DecodedPhoto
-    descriptor: PatchDescriptor
-    options: FeatureOptions
+    upright: bool
 
     def describe(self, direction: float, limit: int, roi: RegionOfInterest | None) -> Features:
         """See Found; a blank photo gives none."""
-        if self.keypoints is None:
-            features = _detect_and_describe(self.photo, self.options.max_features)
-            return (features if roi is None else features.inside(roi)).head(limit)
-        keypoints = _turned(self.keypoints, direction) if self.options.upright else self.keypoints
-        regions = Regions(_frames(keypoints), _responses(keypoints))
-        rows = np.arange(len(regions))
-        pyramid = None
-        if self.options.descriptor != OPENCVS:
-            pyramid = PatchPyramid.of(self.photo.grey.astype(np.float32))
-            rows = np.flatnonzero(pyramid.inside(regions.frames, self.descriptor.side))
-        held = regions.chosen(rows)
-        rows = rows[
-            strongest(held.responses, held.frames[:, :, 2], self.options.max_features, self.options.spread)
-        ]
+        keypoints = _turned(self.keypoints, direction) if self.upright else self.keypoints
         if roi is not None:
-            rows = rows[roi.holds(in_original(regions.frames[rows], self.photo)[:, :, 2])]
-        rows = rows[:limit]
-        if pyramid is not None:
-            return describe_frames(regions.frames[rows], pyramid, self.photo, self.descriptor)
-        # OpenCV cannot compute no keypoints on a photo of one or two pixels.
-        chosen = [keypoints[row] for row in rows.tolist()]
-        return _features(
-            self.photo, *(_sift().compute(self.photo.grey, chosen) if chosen else (chosen, None))
-        )
+            held = roi.holds(in_original(_frames(keypoints), self.photo)[:, :, 2])
+            keypoints = [keypoints[row] for row in np.flatnonzero(held).tolist()]
+        keypoints = keypoints[:limit]
+        if not keypoints:  # OpenCV refuses to compute none on a photo of one or two pixels
+            return _features(self.photo, keypoints, None)
+        return _features(self.photo, *_sift().compute(self.photo.grey, keypoints))
 
 
-def find(photo: DecodedPhoto, descriptor: PatchDescriptor, options: FeatureOptions) -> FoundKeypoints:
-    """Detect the SIFT features of a photo."""
+@dataclass(frozen=True)
+class DescribedKeypoints:
+    """OpenCV's features of a photo, found and described at once, which spares a second pyramid: see
+    description.Found."""
+
+    features: Features
+
+    def describe(self, direction: float, limit: int, roi: RegionOfInterest | None) -> Features:
+        """See Found."""
+        return (self.features if roi is None else self.features.inside(roi)).head(limit)
+
+
+def find(photo: DecodedPhoto, descriptor: PatchDescriptor, options: FeatureOptions) -> Found:
+    """Detect the SIFT features of a photo.
+
+    RootSIFT is OpenCV's own; other descriptors see the patches inscribed by the descriptor's grid.
+    """
     if options.descriptor == OPENCVS and not options.upright and not options.spread:
-        return FoundKeypoints(None, photo, descriptor, options)
+        return DescribedKeypoints(_detect_and_describe(photo, options.max_features))
     keypoints = _sift().detect(photo.grey, None)
-    return FoundKeypoints(_distinct(keypoints) if options.upright else keypoints, photo, descriptor, options)
+    if options.upright:
+        keypoints = _distinct(keypoints)
+    regions = Regions(_frames(keypoints), _responses(keypoints))
+    if options.descriptor != OPENCVS:
+        return FoundRegions.of(regions, photo, descriptor, options, oriented=True)
+    rows = strongest(regions.responses, regions.places, options.max_features, options.spread)
+    return FoundKeypoints([keypoints[row] for row in rows.tolist()], photo, options.upright)
 
 
 def _sift(limit: int = 0) -> cv2.SIFT:
@@ -117,6 +117,5 @@ def _frames(keypoints: Sequence[cv2.KeyPoint]) -> NDArray[np.float64]:
     A maps the unit vector (1, 0) to the feature's orientation, clockwise on the screen.
     """
     x, y, size, degrees = np.array([(*k.pt, k.size, k.angle) for k in keypoints]).reshape(-1, 4).T
-    cosine = RADIUS_PER_SIZE * size * np.cos(np.deg2rad(degrees))
-    sine = RADIUS_PER_SIZE * size * np.sin(np.deg2rad(degrees))
-    return np.stack([np.stack([cosine, -sine, x], axis=1), np.stack([sine, cosine, y], axis=1)], axis=1)
+    linear = RADIUS_PER_SIZE * size[:, None, None] * rotation(np.deg2rad(degrees))
+    return np.concatenate([linear, np.stack([x, y], axis=1)[:, :, None]], axis=2)

@@ -16,9 +16,7 @@ from photographs import (
     WIDTH,
     blank_wall,
     save,
-    scene,
-    similarity,
-    view,
+    turned_scene,
 )
 from PIL import Image
 
@@ -131,8 +129,7 @@ def test_saving_again_replaces_the_picture(own: Path) -> None:
 
 @pytest.mark.parametrize("detector", ["sift", "hessian-affine"])
 def test_upright_features_match_turned_photos(own: Path, detector: str) -> None:
-    middle = (WIDTH - 1) / 2, (HEIGHT - 1) / 2
-    save(view(scene(3), similarity(-135, 1, middle, (HEIGHT, HEIGHT)), (HEIGHT, HEIGHT)), own / "turned.png")
+    save(turned_scene(135), own / "turned.png")
     options = ("--detector", detector, "--upright")
     assert "turned by 135 degrees clockwise." in run("match", B, "turned.png", *options).out
 

@@ -18,8 +18,7 @@ from photographs import (
     query_affine,
     save,
     scene,
-    similarity,
-    view,
+    turned_scene,
 )
 
 import handcraft
@@ -41,8 +40,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save(scene(4), folder / "other.png")
     save(blank_wall(), folder / "wall.png")
     for degrees in (22, 45, 90, 160, 245):
-        affine = similarity(-degrees, 1, ((WIDTH - 1) / 2, (HEIGHT - 1) / 2), (HEIGHT, HEIGHT))
-        save(view(scene(3), affine, (HEIGHT, HEIGHT)), folder / f"turned-{degrees}.png")
+        save(turned_scene(degrees), folder / f"turned-{degrees}.png")
     return folder
 
 
@@ -105,8 +103,7 @@ def test_photos_of_different_scenes_do_not_match(photos: Path, upright: bool) ->
 
 
 def of(path: Path) -> Features:
-    (features,) = describe(path, ORIENTED)
-    return features
+    return describe(path, ORIENTED)
 
 
 def test_the_description_with_the_most_inliers_is_taken(photos: Path) -> None:

@@ -353,6 +353,9 @@ def test_min_inliers_is_the_least_that_verifies(store: handcraft.Store, query: P
         {"assignment_variance": 100.0},
         {"directions": 1},
         {"direction_weight": 0.5},
+        {"probe_features": 20},
+        {"probe_share": 1.0},
+        {"most_directions": 1},
     ],
     ids=lambda change: next(iter(change)),
 )

@@ -190,7 +190,7 @@ def test_a_large_photo_is_summed_exactly(find: Find) -> None:
 def test_upright_features_are_all_the_regions(height: int, width: int, find: Find, decoded: Decode) -> None:
     pixels = noise(height, width)
     for limit in (50, 700):
-        (features,) = extract(decoded(pixels), options_of(upright=True, max_features=limit))
+        features = extract(decoded(pixels), options_of(upright=True, max_features=limit))
         regions = find(pixels, limit).strongest(limit, spread=False)
         np.testing.assert_allclose(features.frames, regions.frames)
         corners = (SIDE - 1) / SIDE * np.array([[-1, -1, 1, 1], [-1, 1, -1, 1]])
@@ -201,7 +201,7 @@ def test_upright_features_are_all_the_regions(height: int, width: int, find: Fin
 
 def test_features_that_are_not_upright_are_the_same_circles_turned(decoded: Decode, texture: Texture) -> None:
     photo = decoded(texture(120, 160))
-    (features,) = extract(photo, options_of(upright=False, max_features=500))
+    features = extract(photo, options_of(upright=False, max_features=500))
     linear = features.frames[:, :, :2].astype(float)
     radii = np.sqrt(np.linalg.det(linear))
     expected = radii[:, None, None] ** 2 * np.eye(2)
@@ -218,7 +218,7 @@ def cosines_of_a_turn(pixels: NDArray[np.uint8], decode: Decode, upright: bool) 
     """For each feature of a square photo, the best cosine at its place in the photo turned by a quarter."""
     options = options_of(upright=upright, max_features=700)
     first, second = (
-        extract(decode(photo), options)[0] for photo in (pixels, np.ascontiguousarray(np.rot90(pixels, -1)))
+        extract(decode(photo), options) for photo in (pixels, np.ascontiguousarray(np.rot90(pixels, -1)))
     )
     x, y = first.centres.T
     apart = np.abs(np.column_stack([len(pixels) - 1 - y, x])[:, None] - second.centres[None]).max(2)
@@ -244,7 +244,7 @@ def test_a_moved_photo_gives_the_same_descriptors(decoded: Decode) -> None:
     assert step == 16
 
     def described(photo: NDArray[np.uint8], offset: float) -> set[bytes]:
-        (features,) = extract(decoded(photo), options)
+        features = extract(decoded(photo), options)
         rows = np.column_stack([features.centres - offset, features.frames[:, 0, 0], features.descriptors])
         return {row.tobytes() for row in rows}
 
@@ -265,7 +265,7 @@ def test_fewer_features_than_sizes_are_those_of_the_most_contrast(
     regions = find(pixels, limit)
     assert len(regions) == 4
     np.testing.assert_array_equal(regions.frames[:, :, 2], [[39, 29]] * 4)
-    (features,) = extract(decoded(pixels), options_of(upright=True, max_features=limit))
+    features = extract(decoded(pixels), options_of(upright=True, max_features=limit))
     strongest = np.argsort(-regions.responses)[:limit]
     np.testing.assert_array_equal(features.frames, regions.frames[strongest])
 

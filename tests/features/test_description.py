@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from handcraft.features import patch_sift
-from handcraft.features.description import FoundRegions, PatchDescriptor, describe_frames, in_original
+from handcraft.features.description import FoundRegions, PatchDescriptor
 from handcraft.features.images import DecodedPhoto
 from handcraft.features.patches import PatchPyramid
 from handcraft.features.regions import Regions, rotation
@@ -155,6 +155,22 @@ def test_gradients_turn_with_the_photo(degrees: float, decoded: Decode, waves: W
     assert np.median(np.linalg.norm(norms, axis=1)) < 40
 
 
+def test_what_its_detector_has_turned_stays_so_unless_it_is_upright(
+    decoded: Decode, texture: Texture
+) -> None:
+    photo, regions = decoded(texture(SIDE, SIDE)), some_regions()
+    found = FoundRegions.of(regions, photo, ROOT_SIFT, ORIENTED, oriented=True)
+    for direction in (0.0, 0.7):
+        features = found.describe(direction, ALL, None)
+        np.testing.assert_allclose(features.frames, regions.strongest(ALL, spread=False).frames, atol=1e-4)
+    found = FoundRegions.of(regions, photo, ROOT_SIFT, UPRIGHT, oriented=True)
+    for direction in (0.0, 0.7):
+        (expected,) = describe(regions, photo, UPRIGHT, direction)
+        features = found.describe(direction, ALL, None)
+        np.testing.assert_array_equal(features.frames, expected.frames)
+        np.testing.assert_array_equal(features.descriptors, expected.descriptors)
+
+
 # --- which of them ---
 
 
@@ -230,16 +246,18 @@ def test_a_descriptor_sees_the_patches_of_the_frames(
     assert np.ptp(expected) > 100
 
 
-def test_frames_are_pixels_of_the_original(texture: Texture) -> None:
-    grey = texture(100, 200)
-    photo = DecodedPhoto(grey, Photo("photo.png", b"", 0, 0, width=600, height=301))
-    frames = some_regions(5).frames
-    found = in_original(frames, photo)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found[:, 0, :2], 3 * frames[:, 0, :2], rtol=1e-6)
-    np.testing.assert_allclose(found[:, 1, :2], 3.01 * frames[:, 1, :2], rtol=1e-6)
-    expected = scale_coordinates(frames[:, :, 2], np.array([3, 3.01]))
-    np.testing.assert_allclose(found[:, :, 2], expected, rtol=1e-6)
-    features = describe_frames(frames, PatchPyramid.of(grey.astype(np.float32)), photo, GREY_LEVELS)
-    np.testing.assert_array_equal(features.frames, found)
-    assert (features.width, features.height) == (600, 301)
+@pytest.mark.parametrize("options", [UPRIGHT, ORIENTED])
+def test_frames_are_pixels_of_the_original(
+    options: FeatureOptions, decoded: Decode, texture: Texture
+) -> None:
+    grey, width, height = texture(SIDE, SIDE), 3 * SIDE, 1001
+    photo = DecodedPhoto(grey, Photo("photo.png", b"", 0, 0, width, height))
+    (reduced,), (features,) = (describe(some_regions(), one, options) for one in (decoded(grey), photo))
+    assert (features.width, features.height) == (width, height)
+    assert features.frames.dtype == np.float32
+    scales = np.array([3, height / SIDE])
+    np.testing.assert_allclose(
+        features.frames[:, :, :2], reduced.frames[:, :, :2] * scales[:, None], rtol=1e-5, atol=1e-5
+    )
+    np.testing.assert_allclose(features.centres, scale_coordinates(reduced.centres, scales), rtol=1e-5)
+    np.testing.assert_array_equal(features.descriptors, reduced.descriptors)

@@ -391,27 +391,3 @@ def test_other_views_are_verified_and_other_photos_are_not(collection: Path, tmp
     (view,) = (hit.match for hit in hits if hit.match and hit.name.endswith("scene-3.jpg"))
     corners = np.array([[0, 0, 1], [239, 0, 1], [0, 179, 1], [239, 179, 1]])
     assert np.abs(corners @ (view.affine - query_affine()).T).max() < 1.5
-
-
-# --- photographs ---
-
-
-def correct_matches(first: Features, second: Features, homography: NDArray[np.float64]) -> int:
-    """Mutual nearest descriptors whose places agree to 5 px."""
-    one, two = (features.descriptors.astype(np.float32) for features in (first, second))
-    distances = (one**2).sum(1)[:, None] + (two**2).sum(1) - 2 * one @ two.T
-    nearest, back = distances.argmin(1), distances.argmin(0)
-    mutual = np.flatnonzero(back[nearest] == np.arange(len(one)))
-    places = first.centres[mutual].astype(float) @ homography[:, :2].T + homography[:, 2]
-    errors = places[:, :2] / places[:, 2:] - second.centres[nearest[mutual]]
-    return int((np.hypot(*errors.T) < 5).sum())
-
-
-@pytest.mark.photos
-@pytest.mark.parametrize(("upright", "near", "far"), [(True, 880, 80), (False, 1500, 500)])
-def test_views_of_a_wall_are_matched(upright: bool, near: int, far: int, shared_data: Path) -> None:
-    folder = shared_data / "graf"
-    options = options_of(upright=upright, max_features=ALL)
-    first, second, fourth = (extract_photo(folder / f"img{n}.png", options)[1] for n in (1, 2, 4))
-    assert correct_matches(first, second, np.loadtxt(folder / "H1to2p")) >= near
-    assert correct_matches(first, fourth, np.loadtxt(folder / "H1to4p")) >= far

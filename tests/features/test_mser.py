@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 from photographs import scene
 
 from handcraft.features import hessian_affine, mser
-from handcraft.features.extraction import extract_photo
 from handcraft.features.images import DecodedPhoto
 from handcraft.features.mser import MEASUREMENT_SCALE, MIN_AREA, detect
 from handcraft.features.patch_sift import SIDE
@@ -305,14 +303,14 @@ def test_upright_features_are_the_regions_that_lie_in_the_photo_the_largest_firs
     inside = PatchPyramid.of(city.astype(np.float32)).inside(regions.frames, SIDE)
     assert 50 < inside.sum() < len(regions)
     for count in (10, ALL):
-        (features,) = extract(photo, options_of(upright=True, max_features=count))
+        features = extract(photo, options_of(upright=True, max_features=count))
         np.testing.assert_allclose(features.frames, regions.frames[inside][:count], rtol=1e-5, atol=1e-5)
     assert (np.diff(np.abs(regions.responses)) <= 0).all()
 
 
 @pytest.mark.parametrize("upright", [False, True])
 def test_every_patch_lies_in_the_photo(upright: bool, city: NDArray[np.uint8], decoded: Decode) -> None:
-    (features,) = extract(decoded(city), options_of(upright=upright, max_features=ALL))
+    features = extract(decoded(city), options_of(upright=upright, max_features=ALL))
     assert len(features) > 50
     corners = (SIDE - 1) / SIDE * np.array([[-1, -1, 1, 1], [-1, 1, -1, 1]])
     places = features.frames[:, :, :2].astype(float) @ corners + features.frames[:, :, 2:]
@@ -335,7 +333,7 @@ def test_a_turned_photo_gives_the_same_descriptors_unless_they_are_upright(
     shares = {}
     for upright in (False, True):
         options = options_of(upright=upright, max_features=ALL)
-        (first,), (second,) = extract(decoded(city), options), extract(decoded(clockwise), options)
+        first, second = extract(decoded(city), options), extract(decoded(clockwise), options)
         x, y = first.centres.astype(float).T
         shares[upright] = matched_share(first, second, np.column_stack([city.shape[0] - 1 - y, x]))
     assert shares[False] > 0.8
@@ -378,27 +376,3 @@ def test_noise_and_checkerboards_take_no_longer_than_photos(find: Find) -> None:
         regions = find(pixels)
         assert time.process_time() - started < 2
         assert least <= len(regions) <= most
-
-
-# --- photographs ---
-
-
-def correct_matches(first: Features, second: Features, homography: NDArray[np.float64]) -> int:
-    """Mutual nearest descriptors whose places agree to 5 px."""
-    one, two = (features.descriptors.astype(np.float32) for features in (first, second))
-    distances = (one**2).sum(1)[:, None] + (two**2).sum(1) - 2 * one @ two.T
-    nearest, back = distances.argmin(1), distances.argmin(0)
-    mutual = np.flatnonzero(back[nearest] == np.arange(len(one)))
-    places = first.centres[mutual].astype(float) @ homography[:, :2].T + homography[:, 2]
-    errors = places[:, :2] / places[:, 2:] - second.centres[nearest[mutual]]
-    return int((np.hypot(*errors.T) < 5).sum())
-
-
-@pytest.mark.photos
-@pytest.mark.parametrize(("upright", "near", "far"), [(True, 150, 20), (False, 400, 220)])
-def test_views_of_a_wall_are_matched(upright: bool, near: int, far: int, shared_data: Path) -> None:
-    folder = shared_data / "graf"
-    options = options_of(upright=upright, max_features=ALL)
-    first, second, fourth = (extract_photo(folder / f"img{n}.png", options)[1] for n in (1, 2, 4))
-    assert correct_matches(first, second, np.loadtxt(folder / "H1to2p")) >= near
-    assert correct_matches(first, fourth, np.loadtxt(folder / "H1to4p")) >= far

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, fields
@@ -15,7 +16,7 @@ import handcraft
 from handcraft.errors import HandcraftError
 from handcraft.features import registry
 from handcraft.features.description import PatchDescriptor
-from handcraft.features.extraction import extract_directions, extract_photo, opencv_threads
+from handcraft.features.extraction import extract_photo, find_features, opencv_threads
 from handcraft.features.images import DecodedPhoto
 from handcraft.features.patches import PatchPyramid
 from handcraft.features.registry import (
@@ -25,8 +26,9 @@ from handcraft.features.registry import (
     fingerprint_of,
     register_patch_descriptor,
 )
-from handcraft.options import DETECTORS, FeatureOptions, VocabularyOptions
+from handcraft.options import DETECTORS, FeatureOptions, MatchOptions, VocabularyOptions
 from handcraft.types import Features, Photo, RegionOfInterest, scale_coordinates
+from handcraft.verification.matching import match_descriptors
 
 Texture = Callable[..., NDArray[np.uint8]]
 SavePhoto = Callable[..., Path]
@@ -34,6 +36,7 @@ Decode = Callable[[NDArray[np.uint8]], DecodedPhoto]
 Waves = Callable[..., NDArray[np.uint8]]
 
 ALL = 1_000_000
+MUTUAL_NEAREST = MatchOptions(ratio=1, rival_distance=math.inf)  # nothing is a rival
 TOY_SIDE, TOY_CELLS = 25, 5
 
 
@@ -191,7 +194,7 @@ def test_there_are_never_more_features_than_asked(
     photo = decoded(texture(200, 300))
     for count in (1, 10):
         options = FeatureOptions(detector=detector, upright=upright, spread=spread, max_features=count)
-        assert 0 < len(extract(photo, options)[0]) <= count
+        assert 0 < len(extract(photo, options)) <= count
 
 
 @pytest.mark.parametrize("upright", [False, True])
@@ -203,7 +206,7 @@ def test_every_run_on_any_thread_gives_the_same_bytes(
     options = FeatureOptions(detector=detector, upright=upright, spread=True, max_features=500)
 
     def content(photo: DecodedPhoto) -> bytes:
-        (features,) = extract(photo, options)
+        features = extract(photo, options)
         return features.frames.tobytes() + features.descriptors.tobytes()
 
     with opencv_threads(1):
@@ -225,7 +228,7 @@ def test_blank_small_and_narrow_photos(
     blank = [np.full((120, 160), brightness, np.uint8) for brightness in (0, 119, 255)]
     options = FeatureOptions(detector=detector, upright=upright, spread=True, doubled=True)
     for pixels in photos + blank:
-        (features,) = extract(decoded(pixels), options)
+        features = extract(decoded(pixels), options)
         height, width = pixels.shape
         assert (features.width, features.height) == (width, height)
         assert features.frames.shape == (len(features), 2, 3)
@@ -242,7 +245,7 @@ def test_blank_small_and_narrow_photos(
 
 
 def test_directions_are_evenly_around_and_the_first_is_upright() -> None:
-    assert directions_around(1) == registry.UPRIGHT == (0.0,)
+    assert directions_around(1) == (0.0,)
     np.testing.assert_allclose(np.rad2deg(directions_around(4)), [0, 90, 180, 270])
     directions = np.array(directions_around(12))
     np.testing.assert_allclose(np.diff(directions), np.deg2rad(30))
@@ -271,10 +274,11 @@ def test_a_turned_photo_is_described_at_its_turn_as_it_was_upright(
     detector: str, decoded: Decode, waves: Waves
 ) -> None:
     options = FeatureOptions(detector=detector, upright=True, max_features=ALL)
-    (before,) = extract(decoded(waves()), options)
+    before = extract(decoded(waves()), options)
     for degrees, share, difference in ((90, 0.99, 5), (-20, 0.75, 40), (45, 0.75, 40)):
         turn = np.deg2rad(degrees)
-        plain, held = extract(decoded(waves(turn)), options, (0.0, turn))
+        turned = find(decoded(waves(turn)), options)
+        plain, held = (turned.describe(direction, ALL, None) for direction in (0.0, turn))
         found = found_again(before, held, turn)
         assert found[0] > share
         assert found[1] < difference  # of 512
@@ -288,11 +292,11 @@ def test_features_that_are_not_upright_ignore_the_directions(
     path = save_photo(texture(200, 300))
     for spread in (False, True):
         options = FeatureOptions(detector=detector, upright=False, max_features=200, spread=spread)
-        plain = extract_photo(path, options)[1]
-        photo, turned = extract_directions(path, options, (0.7, 0.0, -2.0), "holiday/photo.png")
-        assert photo.name == "holiday/photo.png"
-        assert len(turned) == 3
-        for features in turned:
+        read, plain = extract_photo(path, options)
+        photo, found = find_features(path, options)
+        assert photo == read
+        for direction in (0.7, 0.0, -2.0):
+            features = found.describe(direction, options.max_features, None)
             np.testing.assert_array_equal(features.frames, plain.frames)
             np.testing.assert_array_equal(features.descriptors, plain.descriptors)
 
@@ -312,12 +316,12 @@ def test_a_region_and_a_limit_choose_from_the_features_of_the_photo(
     roi = RegionOfInterest(150, 60, 500, 390)
     options = FeatureOptions(detector=detector, upright=upright, descriptor=descriptor, max_features=400)
     found = find(photo, options)
-    everything = found.describe(0.3, options.max_features, None)
-    (extracted,) = extract(photo, options, (0.3,))
+    everything = find(photo, options).describe(0.3, options.max_features, None)
     inside = everything.inside(roi)
     assert 20 < len(inside) < len(everything) <= 400
     for features, expected in (
-        (everything, extracted),
+        (found.describe(0.3, 400, None), everything),
+        (found.describe(0.0, 400, None), extract(photo, options)),
         (found.describe(0.3, 400, roi), inside),
         (found.describe(0.3, 15, None), everything.head(15)),
         (found.describe(0.3, 15, roi), inside.head(15)),
@@ -349,7 +353,7 @@ def test_a_descriptor_of_ones_own_sees_the_patches_of_the_frames(
     register_patch_descriptor(toy, PatchDescriptor(TOY_SIDE, TOY_CELLS**2, "float32", watch))
     photo = decoded(texture(200, 300))
     options = FeatureOptions(detector=detector, upright=upright, descriptor=toy, max_features=300)
-    features = extract(photo, options, (0.3,))[0]
+    features = find(photo, options).describe(0.3, options.max_features, None)
     assert len(features) > 10
     assert features.descriptors.shape == (len(features), TOY_CELLS**2)
     assert features.descriptors.dtype == np.float32
@@ -377,3 +381,34 @@ def test_a_collection_is_searched_by_a_descriptor_of_ones_own(
     best = again.query(photos / "scene-5.jpg", verify=True).hits[0]
     assert best.name.endswith("scene-5.jpg")
     assert best.inliers > 20
+
+
+# --- photographs ---
+
+
+def correct_matches(first: Features, second: Features, homography: NDArray[np.float64]) -> int:
+    """Mutual nearest descriptors whose places agree to 5 px."""
+    pairs = match_descriptors(first, second, MUTUAL_NEAREST)
+    places = first.centres[pairs[:, 0]].astype(float) @ homography[:, :2].T + homography[:, 2]
+    errors = places[:, :2] / places[:, 2:] - second.centres[pairs[:, 1]]
+    return int((np.hypot(*errors.T) < 5).sum())
+
+
+@pytest.mark.photos
+@pytest.mark.parametrize(
+    ("detector", "upright", "near", "far"),
+    [
+        ("hessian-affine", True, 880, 80),
+        ("hessian-affine", False, 1500, 500),
+        ("mser", True, 150, 20),
+        ("mser", False, 400, 220),
+    ],
+)
+def test_views_of_a_wall_are_matched(
+    detector: str, upright: bool, near: int, far: int, shared_data: Path
+) -> None:
+    folder = shared_data / "graf"
+    options = FeatureOptions(detector=detector, upright=upright, max_features=ALL)
+    first, second, fourth = (extract_photo(folder / f"img{n}.png", options)[1] for n in (1, 2, 4))
+    assert correct_matches(first, second, np.loadtxt(folder / "H1to2p")) >= near
+    assert correct_matches(first, fourth, np.loadtxt(folder / "H1to4p")) >= far

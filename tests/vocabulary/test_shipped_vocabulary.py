@@ -43,7 +43,7 @@ def descriptors(detector: str) -> NDArray[np.uint8]:
     noise = np.random.default_rng(0).normal(size=(HEIGHT, WIDTH))
     clouds = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2), None, 0, 255, cv2.NORM_MINMAX)
     photo = DecodedPhoto(clouds.astype(np.uint8), Photo("clouds.png", b"", 0, 0, WIDTH, HEIGHT))
-    (features,) = extract(photo, FeatureOptions(detector=detector, max_features=300))
+    features = extract(photo, FeatureOptions(detector=detector, max_features=300))
     assert len(features) > 200
     return np.asarray(features.descriptors, np.uint8)
 
