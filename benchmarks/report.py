@@ -53,6 +53,13 @@ def report(name: str, parameters: dict[str, Any], figures: dict[str, Any]) -> No
     (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
 
 
+def earlier_figures(name: str) -> dict[str, Any]:
+    """Those of a benchmark's parts that ran before."""
+    path = RESULTS / f"{name}.json"
+    figures: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["figures"] if path.exists() else {}
+    return figures
+
+
 def seconds(run: Callable[[], object]) -> float:
     """How long one run takes."""
     start = time.perf_counter()
@@ -63,6 +70,14 @@ def seconds(run: Callable[[], object]) -> float:
 def median_seconds(run: Callable[[], object], repeats: int) -> float:
     """The median of several runs."""
     return statistics.median(seconds(run) for _ in range(repeats))
+
+
+def in_turns(
+    one: Callable[[], object], other: Callable[[], object], repeats: int = 15
+) -> tuple[float, float]:
+    """The medians of two that take turns, after a run of each that is not counted."""
+    runs = [(seconds(one), seconds(other)) for _ in range(repeats + 1)][1:]
+    return statistics.median(first for first, _ in runs), statistics.median(second for _, second in runs)
 
 
 def repeats_argument(description: str | None, default: int) -> int:

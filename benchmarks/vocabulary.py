@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import handcraft
-from benchmarks.report import RESULTS, data_folder, median_seconds, report, seconds
+from benchmarks.report import data_folder, earlier_figures, median_seconds, report, seconds
 from handcraft.engine.snapshot import segment_file
 from handcraft.engine.vocabularies import give_vocabulary
 from handcraft.features.files import read_features
@@ -312,15 +312,8 @@ def main() -> None:
         done = subprocess.run(
             [*command, "--print", part], env=environment, check=True, stdout=subprocess.PIPE, text=True
         )
-        figures = {**earlier_figures(), part: json.loads(done.stdout.splitlines()[-1])}
+        figures = {**earlier_figures("vocabulary"), part: json.loads(done.stdout.splitlines()[-1])}
         report("vocabulary", {"queries": QUERIES, "noise": NOISE, "descriptors at once": PHOTO}, figures)
-
-
-def earlier_figures() -> dict[str, Any]:
-    """Those of the parts that ran before."""
-    path = RESULTS / "vocabulary.json"
-    figures: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["figures"] if path.exists() else {}
-    return figures
 
 
 if __name__ == "__main__":

@@ -50,8 +50,9 @@ def _row(option: click.Option) -> str:
     if option.required:
         notes.append("required")
     if option.show_default and isinstance(option.default, (bool, int, float, str, Path)):
-        shown = option.opts if option.default is True else [str(option.default)]
-        notes.append(f"default: {shown[0].lstrip('-')}")
+        flags = option.opts if option.default is True else option.secondary_opts
+        shown = flags[0].lstrip("-") if option.is_flag and flags else str(option.default)
+        notes.append(f"default: {shown}")
     if isinstance(option.envvar, str):
         notes.append(f"environment variable `{option.envvar}`")
     help_text = " ".join((option.help or "").split())

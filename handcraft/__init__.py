@@ -10,10 +10,13 @@ if TYPE_CHECKING:
     from handcraft.engine import match as match
     from handcraft.engine import open as open
     from handcraft.errors import HandcraftError as HandcraftError
+    from handcraft.options import AsmkOptions as AsmkOptions
+    from handcraft.options import BowOptions as BowOptions
     from handcraft.options import FeatureOptions as FeatureOptions
     from handcraft.options import IndexOptions as IndexOptions
     from handcraft.options import MatchOptions as MatchOptions
     from handcraft.options import QueryOptions as QueryOptions
+    from handcraft.options import SignatureOptions as SignatureOptions
     from handcraft.options import VerificationOptions as VerificationOptions
     from handcraft.options import VocabularyOptions as VocabularyOptions
     from handcraft.types import Features as Features
@@ -29,10 +32,13 @@ _HOMES = {
     "match": "engine",
     "open": "engine",
     "HandcraftError": "errors",
+    "AsmkOptions": "options",
+    "BowOptions": "options",
     "FeatureOptions": "options",
     "IndexOptions": "options",
     "MatchOptions": "options",
     "QueryOptions": "options",
+    "SignatureOptions": "options",
     "VerificationOptions": "options",
     "VocabularyOptions": "options",
     "Features": "types",

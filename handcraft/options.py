@@ -13,6 +13,7 @@ LEAST_SIZE = 16  # pixels; a smaller photo has no room for a feature
 
 
 DETECTORS = ("sift", "hessian-affine", "mser", "dense-sift")  # the names of features.registry
+METHODS = ("asmk", "bow")  # of voting
 MAX_BRANCHING = 256  # children of a node, where the depth is not given
 
 
@@ -24,6 +25,11 @@ def _require(name: str, value: float, least: float) -> None:
 def _require_share(name: str, value: float) -> None:
     if not 0 < value <= 1:
         raise HandcraftError(f"{name}={value} is not above 0 and at most 1.")
+
+
+def _require_method(name: str) -> None:
+    if name and name not in METHODS:
+        raise HandcraftError(f"There is no method {name!r}; the methods are {', '.join(METHODS)}.")
 
 
 @dataclass(frozen=True)
@@ -66,13 +72,32 @@ class VocabularyOptions:
 
 
 @dataclass(frozen=True)
+class SignatureOptions:
+    """What ASMK keeps of a photo's descriptors (Tolias, Avrithis & Jégou 2016)."""
+
+    bits: int = 0  # of a signature, a multiple of 8; 0: the dimension of the descriptors
+    aggregated: bool = True  # one for a word of a photo; False: one for each feature (SMK, Hamming embedding)
+    binary: bool = True  # False: the residuals as they are, 4 bytes a dimension; shows what bits lose
+
+    def __post_init__(self) -> None:
+        _require("bits", self.bits, 0)
+        if self.bits % 8:
+            raise HandcraftError(f"bits={self.bits} is not a multiple of 8; give 64 or 128, for example.")
+        if not (self.aggregated or self.binary):
+            raise HandcraftError("Signatures of single features are binary; leave binary=False out.")
+
+
+@dataclass(frozen=True)
 class IndexOptions:
     """What a store keeps of each photo."""
 
+    method: str = ""  # one of METHODS; "": the store's own, "asmk" for a new store
+    signatures: SignatureOptions = SignatureOptions()  # of a store that gets them, for "asmk"
     keep_features: bool = True  # about 300 KB a photo; lets `build-vocab` re-index without the photos
     photos_per_commit: int = 500  # photos that one segment, and so an interrupted run, can lose
 
     def __post_init__(self) -> None:
+        _require_method(self.method)
         _require("photos_per_commit", self.photos_per_commit, 1)
 
 
@@ -117,14 +142,56 @@ class MatchOptions:
 
 
 @dataclass(frozen=True)
+class BowOptions:
+    """How a bag of words votes."""
+
+    assignments: int = 3  # nearest words a query feature votes for (Philbin et al. 2008)
+    neighbours: int = 1  # words near each of them that count too: soft assignment of the photos' side
+    assignment_variance: float = 6250.0  # σ² of the Gaussian weights, RootSIFT units (Philbin 2008)
+    norm: int = 2  # 2: the cosine of tf-idf vectors; 1: what their ℓ1-normed weights share (Nistér 2006)
+    burstiness: bool = True  # a word that occurs n times counts as √n (Jégou et al. 2009)
+    stop_words: float = 0.0  # share of the words that occur that is left out, the most frequent
+
+    def __post_init__(self) -> None:
+        _require("assignments", self.assignments, 1)
+        _require("neighbours", self.neighbours, 1)
+        if self.norm not in (1, 2):
+            raise HandcraftError(f"norm={self.norm} is neither 1 nor 2.")
+        if not 0 <= self.stop_words < 1:
+            raise HandcraftError(f"stop_words={self.stop_words} is not from 0 to below 1.")
+
+
+@dataclass(frozen=True)
+class AsmkOptions:
+    """How ASMK votes (Tolias, Avrithis & Jégou 2016): by the similarity u of signatures, −1 to 1."""
+
+    assignments: int = 5  # nearest words a query feature votes for
+    alpha: float = 4.0  # exponent of the selectivity, sgn(u)·|u|^α; 3 in the paper
+    tau: float = 0.0  # similarities up to this one count nothing
+    # σ of the selectivity exp(−(h/σ)²) in its place, h and σ being shares of a signature's bits: Hamming
+    # embedding (Jégou, Douze & Schmid 2008), there ¼; 0: none
+    deviation: float = 0.0
+    idf: bool = False  # similarities count by the square of their word's idf
+    burstiness: bool = False  # a query feature's n matches in a photo count as √n (Jégou et al. 2009)
+
+    def __post_init__(self) -> None:
+        _require("assignments", self.assignments, 1)
+        if not self.alpha > 0:
+            raise HandcraftError(f"alpha={self.alpha} is not above 0; give 3, for example.")
+        if not -1 <= self.tau < 1:
+            raise HandcraftError(f"tau={self.tau} is not from -1 to below 1; give 0, for example.")
+        _require("deviation", self.deviation, 0)
+
+
+@dataclass(frozen=True)
 class QueryOptions:
     """How a photo is searched for."""
 
     top: int = 20  # hits returned
     verify: bool = False  # re-rank the head of the shortlist by geometry
-    assignments: int = 3  # nearest words a query feature votes for (Philbin et al. 2008)
-    neighbours: int = 1  # words near each of them that count too: soft assignment of the photos' side
-    assignment_variance: float = 6250.0  # σ² of the Gaussian weights, RootSIFT units (Philbin 2008)
+    method: str = ""  # one of METHODS that the store has; "": its first
+    bow: BowOptions = BowOptions()
+    asmk: AsmkOptions = AsmkOptions()
     # Directions, evenly around, in which the query of an upright store is described, since its photo may be
     # turned. SIFT bears the 11 degrees that it then is from one of 16, but not the 22 from one of 8.
     directions: int = 16
@@ -141,5 +208,4 @@ class QueryOptions:
         _require("probe_features", self.probe_features, 1)
         _require_share("probe_share", self.probe_share)
         _require("most_directions", self.most_directions, 1)
-        _require("assignments", self.assignments, 1)
-        _require("neighbours", self.neighbours, 1)
+        _require_method(self.method)

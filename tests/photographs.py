@@ -87,7 +87,7 @@ def write_photos(folder: Path) -> Path:
     for number, image in enumerate(scenes):
         save(image, photos / f"scene-{number}.jpg")
     near = similarity(-10, 0.7, (WIDTH * 0.55, HEIGHT * 0.5), (WIDTH, HEIGHT))
-    turned = similarity(80, 0.9, (WIDTH * 0.5, HEIGHT * 0.5), (HEIGHT, WIDTH))
+    turned = similarity(70, 0.9, (WIDTH * 0.5, HEIGHT * 0.5), (HEIGHT, WIDTH))
     save(view(scenes[VIEWED], near, (WIDTH, HEIGHT)), photos / "views" / "near.jpg")
     save(view(scenes[VIEWED], turned, (HEIGHT, WIDTH)), photos / "views" / "turned.jpg")
     save(view(scenes[VIEWED], query_affine(), QUERY_SIZE), folder / "query.jpg")

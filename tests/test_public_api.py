@@ -29,7 +29,8 @@ def test_every_public_name_is_documented() -> None:
 
 
 def test_the_public_names() -> None:
-    options = {"Feature", "Index", "Match", "Query", "Verification", "Vocabulary"}
+    votes = {"Asmk", "Bow", "Signature"}
+    options = {"Feature", "Index", "Match", "Query", "Verification", "Vocabulary", *votes}
     assert set(handcraft.__all__) == {
         *("Store", "open", "match", "HandcraftError", "__version__"),
         *(f"{name}Options" for name in options),
@@ -54,8 +55,12 @@ def test_every_method_of_a_store_is_documented_and_typed() -> None:
         (handcraft.IndexOptions, "photos_per_commit", 1),
         (handcraft.MatchOptions, "rival_distance", 0),
         (handcraft.QueryOptions, "top", 1),
-        (handcraft.QueryOptions, "assignments", 1),
-        (handcraft.QueryOptions, "neighbours", 1),
+        (handcraft.QueryOptions, "probe_features", 1),
+        (handcraft.SignatureOptions, "bits", 0),
+        (handcraft.BowOptions, "assignments", 1),
+        (handcraft.BowOptions, "neighbours", 1),
+        (handcraft.AsmkOptions, "assignments", 1),
+        (handcraft.AsmkOptions, "deviation", 0),
         (handcraft.VerificationOptions, "depth", 1),
         (handcraft.VerificationOptions, "words", 1),
         (handcraft.VerificationOptions, "max_pairs_per_word", 1),
@@ -103,10 +108,13 @@ def test_every_error_is_a_handcraft_error() -> None:
 @pytest.mark.parametrize(
     "name",
     [
+        "AsmkOptions",
+        "BowOptions",
         "FeatureOptions",
         "IndexOptions",
         "MatchOptions",
         "QueryOptions",
+        "SignatureOptions",
         "VerificationOptions",
         "VocabularyOptions",
     ],

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from handcraft.errors import PhotoError
-from handcraft.options import DETECTORS, LEAST_SIZE, FeatureOptions, QueryOptions
+from handcraft.options import (
+    DETECTORS,
+    LEAST_SIZE,
+    METHODS,
+    AsmkOptions,
+    BowOptions,
+    FeatureOptions,
+    QueryOptions,
+)
 
 if TYPE_CHECKING:
     from handcraft.engine.reporting import Progress
@@ -55,7 +63,7 @@ def _together(*options: Callable[[Command], Command]) -> Callable[[Command], Com
     return decorate
 
 
-def _either(names: Sequence[str]) -> str:
+def either(names: Sequence[str]) -> str:
     """Names for a person: one, two or three."""
     return f"{', '.join(names[:-1])} or {names[-1]}"
 
@@ -95,7 +103,7 @@ feature_options = _together(
     ),
     click.option(
         "--detector",
-        help=f"Detector of local features, {_either(DETECTORS)}.  [default: {FEATURES.detector}]",
+        help=f"Detector of local features, {either(DETECTORS)}.  [default: {FEATURES.detector}]",
     ),
 )
 
@@ -106,17 +114,94 @@ search_options = _together(
         QUERY.directions,
         "Directions in which the query is described, for it may be turned; for upright stores.",
     ),
+    click.option(
+        "--stop-words",
+        type=float,
+        default=QUERY.bow.stop_words,
+        show_default=True,
+        help="Share of the words that is left out, the most frequent (bow).",
+    ),
+    click.option(
+        "--norm",
+        type=click.IntRange(1, 2),
+        default=QUERY.bow.norm,
+        show_default=True,
+        help="2 compares by the cosine, 1 by what the ℓ1-normed vectors share (bow).",
+    ),
+    click.option(
+        "--burstiness/--no-burstiness",
+        default=None,
+        help="Let what repeats in a photo count by the root of its number: words (bow), or the matches of a "
+        "query feature (asmk of --single signatures).  [default: for bow alone]",
+    ),
+    click.option(
+        "--idf/--no-idf",
+        default=QUERY.asmk.idf,
+        show_default=True,
+        help="Let similarities count by the square of their word's idf (asmk).",
+    ),
+    click.option(
+        "--deviation",
+        type=float,
+        default=QUERY.asmk.deviation,
+        show_default=True,
+        help="Weigh Hamming distances by a Gaussian of this deviation, a share of the bits, such as 0.25, in "
+        "place of --alpha (asmk).",
+    ),
+    click.option(
+        "--tau",
+        type=float,
+        default=QUERY.asmk.tau,
+        show_default=True,
+        help="Similarity, -1 to 1, up to which signatures count nothing (asmk).",
+    ),
+    click.option(
+        "--alpha",
+        type=float,
+        default=QUERY.asmk.alpha,
+        show_default=True,
+        help="Exponent of the similarity of signatures (asmk).",
+    ),
     _number_option(
         "--neighbours",
-        QUERY.neighbours,
-        "Words near each of these that count too, as if the photos were softly assigned.",
+        QUERY.bow.neighbours,
+        "Words near each of these that count too, as if the photos were softly assigned (bow).",
     ),
-    _number_option(
+    click.option(
         "--assignments",
-        QUERY.assignments,
-        "Nearest words that a feature of the query votes for.",
+        type=click.IntRange(min=1),
+        help="Nearest words that a feature of the query votes for.  "
+        f"[default: {QUERY.asmk.assignments} for asmk, {QUERY.bow.assignments} for bow]",
     ),
+    click.option("--method", help=f"How photos are voted for, {either(METHODS)}.  [default: the store's]"),
 )
+
+
+def query_options(
+    *,
+    method: str | None,
+    assignments: int | None,
+    neighbours: int,
+    alpha: float,
+    tau: float,
+    deviation: float,
+    idf: bool,
+    norm: int,
+    stop_words: float,
+    burstiness: bool | None,
+    directions: int,
+    **rest: Any,
+) -> QueryOptions:
+    """The options of a query from the values of search_options; rest: other fields of QueryOptions."""
+    both = {"assignments": assignments, "burstiness": burstiness}
+    named: dict[str, Any] = {name: value for name, value in both.items() if value is not None}
+    return QueryOptions(
+        method=method or "",
+        bow=BowOptions(neighbours=neighbours, norm=norm, stop_words=stop_words, **named),
+        asmk=AsmkOptions(alpha=alpha, tau=tau, deviation=deviation, idf=idf, **named),
+        directions=directions,
+        **rest,
+    )
 
 
 def chosen_features(**asked: Any) -> FeatureOptions | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,12 +12,12 @@ from handcraft.cli.common import (
     find_store,
     json_option,
     print_json,
+    query_options,
     reporting,
     search_options,
     store_option,
     threads_option,
 )
-from handcraft.options import QueryOptions
 
 EPILOG = """\b
 Example:
@@ -45,11 +46,9 @@ def evaluate(
     ground_truth: Path,
     store: Path | None,
     verify: bool,
-    assignments: int,
-    neighbours: int,
-    directions: int,
     threads: int,
     as_json: bool,
+    **search: Any,
 ) -> None:
     """Run the queries of a ground truth against the store and print the mean average precision.
 
@@ -60,9 +59,7 @@ def evaluate(
         import handcraft
 
         opened = handcraft.open(find_store(store), threads=threads)
-        options = QueryOptions(
-            verify=verify, assignments=assignments, neighbours=neighbours, directions=directions
-        )
+        options = query_options(verify=verify, **search)
         report = opened.evaluate(queries, ground_truth, options=options, progress=progress)
     if as_json:
         print_json({"store": str(opened.path), "verify": verify, **report.as_json()})

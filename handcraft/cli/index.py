@@ -10,6 +10,7 @@ import click
 from handcraft.cli.common import (
     chosen_features,
     count,
+    either,
     end_with_unreadable,
     feature_options,
     find_store,
@@ -20,12 +21,13 @@ from handcraft.cli.common import (
     store_option,
     threads_option,
 )
-from handcraft.options import IndexOptions
+from handcraft.options import METHODS, IndexOptions, SignatureOptions
 
 EPILOG = """\b
 Example:
   handcraft index ./images
   handcraft index ./more --threads 4
+  handcraft index ./images --method bow --store bags
 """
 
 
@@ -44,6 +46,29 @@ Example:
     show_default=True,
     help="Keep descriptors, about 300 KB a photo, so that build-vocab can replace the vocabulary.",
 )
+@click.option(
+    "--binary/--real",
+    default=SignatureOptions.binary,
+    show_default=True,
+    help="Keep the signs of residuals, or the residuals themselves (asmk).",
+)
+@click.option(
+    "--aggregated/--single",
+    default=SignatureOptions.aggregated,
+    show_default=True,
+    help="Keep one signature for a word of a photo, or one for each feature (asmk).",
+)
+@click.option(
+    "--bits",
+    type=click.IntRange(min=0),
+    default=SignatureOptions.bits,
+    help="Bits of a signature, a multiple of 8 (asmk).  [default: the descriptors' dimension]",
+)
+@click.option(
+    "--method",
+    help=f"How photos are to be voted for, {either(METHODS)}; adds it to a store that does not have it.  "
+    f"[default: the store's, {METHODS[0]} for a new one]",
+)
 @threads_option
 @json_option
 def index(
@@ -51,6 +76,10 @@ def index(
     store: Path | None,
     vocabulary: Path | None,
     keep_features: bool,
+    method: str | None,
+    bits: int,
+    aggregated: bool,
+    binary: bool,
     threads: int,
     as_json: bool,
     **features: object,
@@ -67,7 +96,12 @@ def index(
             find_store(store), features=chosen_features(**features), vocabulary=vocabulary, threads=threads
         )
         start = time.perf_counter()
-        report = opened.add(paths, options=IndexOptions(keep_features=keep_features), progress=progress)
+        options = IndexOptions(
+            method=method or "",
+            signatures=SignatureOptions(bits=bits, aggregated=aggregated, binary=binary),
+            keep_features=keep_features,
+        )
+        report = opened.add(paths, options=options, progress=progress)
     seconds = time.perf_counter() - start
     if as_json:
         print_json(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +18,9 @@ from handcraft.cli.common import (
     size,
     store_option,
 )
+
+if TYPE_CHECKING:
+    from handcraft.engine.checking import StoreInfo
 
 
 @click.command(epilog="\b\nExample:\n  handcraft remove ./images/old\n  handcraft remove --missing")
@@ -74,28 +78,50 @@ def info(store: Path | None, photos: bool, as_json: bool) -> None:
         return
     training = facts.training
     features = sum(segment.features for segment in facts.segments)
+    entries = sum(segment.entries for segment in facts.segments)
     rows = {
         "store": shown(facts.store),
         "photos of": shown(facts.root),
         "photos": f"{facts.photos:,}",
         "features": f"{features:,} of {facts.fingerprint}",
-        "method": facts.method,
+        "votes by": ", ".join(_method(*method) for method in facts.methods.items()),
         "words": f"{facts.words:,}, of which {facts.words_used:,} occur",
         "trained on": f"{count(training.descriptors, 'descriptor')} of {count(training.photos, 'photo')}, "
         f"{training.source}",
         "generation": f"{facts.generation:,}",
-        "size": size(facts.bytes),
+        "entries": f"{entries:,}, imbalance {facts.imbalance:.2f}",
+        "size": f"{size(facts.bytes)}, {_bytes_a_photo(facts)}",
     }
     for label, value in rows.items():
         click.echo(f"{label:<11} {value}")
     click.echo(
-        f"\n{'segment':>7} {'photos':>8} {'removed':>8} {'entries':>12} {'index':>10} {'features':>10}"
+        f"\n{'segment':>7} {'photos':>8} {'removed':>8} {'entries':>12} {'index':>10} "
+        f"{'signatures':>10} {'features':>10}"
     )
     for segment in facts.segments:
         click.echo(
             f"{segment.number:>7} {segment.photos:>8,} {segment.removed:>8,} {segment.entries:>12,} "
-            f"{size(segment.index_bytes):>10} {size(segment.features_bytes):>10}"
+            f"{size(segment.index_bytes):>10} {size(segment.signatures_bytes):>10} "
+            f"{size(segment.features_bytes):>10}"
         )
+
+
+def _bytes_a_photo(facts: StoreInfo) -> str:
+    """What a photo takes: "24 KB a photo for the index, 18 KB for signatures, 290 KB for features"."""
+    photos = max(1, sum(segment.photos + segment.removed for segment in facts.segments))
+    index, signatures, features = (
+        size(sum(getattr(segment, f"{part}_bytes") for segment in facts.segments) // photos)
+        for part in ("index", "signatures", "features")
+    )
+    return f"{index} a photo for the index, {signatures} for signatures, {features} for features"
+
+
+def _method(name: str, parameters: dict[str, Any]) -> str:
+    """A method and what it keeps: "asmk (128 bits)"."""
+    if not parameters:
+        return name
+    kind = f"{parameters['bits']} {'bits' if parameters['binary'] else 'numbers'}"
+    return f"{name} ({kind}{'' if parameters['aggregated'] else ' a feature'})"
 
 
 @click.command(epilog="\b\nExample:\n  handcraft check && echo the store is whole")

@@ -126,7 +126,7 @@ def _label(hit: Hit) -> str:
     return (
         f'<div class="label"><span class="rank">{hit.rank}</span> '
         f"<p><bdi>{_text(hit.name)}</bdi></p> "
-        f'<p class="facts"><span>score {hit.score:.3f}</span> <b>{_inliers(hit)}</b></p></div>'
+        f'<p class="facts"><span>score {hit.score:.4f}</span> <b>{_inliers(hit)}</b></p></div>'
     )
 
 

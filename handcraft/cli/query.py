@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from handcraft.cli.common import (
     json_option,
     match_json,
     print_json,
+    query_options,
     reporting,
     search_options,
     shown,
@@ -92,25 +92,20 @@ def query(
     roi: RegionOfInterest | None,
     verify: bool,
     verify_depth: int,
-    assignments: int,
-    neighbours: int,
-    directions: int,
     save_matches: Path | None,
     html: Path | None,
     threads: int,
     as_json: bool,
+    **search: Any,
 ) -> None:
     """Rank the photos of the store by how likely they show what PHOTO shows."""
-    options = replace(
-        DEFAULTS,
-        top=top,
-        verify=verify or save_matches is not None,
-        assignments=assignments,
-        neighbours=neighbours,
-        directions=directions,
-        verification=VerificationOptions(depth=verify_depth),
-    )
     with reporting() as progress:
+        options = query_options(
+            top=top,
+            verify=verify or save_matches is not None,
+            verification=VerificationOptions(depth=verify_depth),
+            **search,
+        )
         import handcraft
 
         opened = handcraft.open(find_store(store), threads=threads)
@@ -153,9 +148,9 @@ def _draw(
 
 def result_lines(result: QueryResult) -> list[str]:
     """The ranking as text, a hit a line."""
-    lines = [f"{'rank':>4}  {'score':>5}  {'inliers':>7}  photo"]
+    lines = [f"{'rank':>4}  {'score':>6}  {'inliers':>7}  photo"]
     lines += [
-        f"{hit.rank:>4}  {hit.score:5.3f}  {hit.inliers or '-':>7}  {shown(hit.path)}" for hit in result.hits
+        f"{hit.rank:>4}  {hit.score:6.4f}  {hit.inliers or '-':>7}  {shown(hit.path)}" for hit in result.hits
     ]
     lines.append(f"{summary(result)}." if result.hits else "No photo shares a visual word with it.")
     return lines

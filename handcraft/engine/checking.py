@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from handcraft.engine.methods import signature_options
 from handcraft.engine.reporting import Progress, silent
-from handcraft.engine.snapshot import Snapshot
+from handcraft.engine.snapshot import Snapshot, open_segment
 from handcraft.errors import HandcraftError
 from handcraft.features.files import read_features
-from handcraft.index.segment import check_segment, read_segment
+from handcraft.index.segment import check_segment
+from handcraft.index.signatures import check_signatures
 from handcraft.storage.atomic import sha256
 from handcraft.storage.manifest import FileEntry, Manifest, SegmentEntry, read_manifest
 from handcraft.vocabulary.files import read_vocabulary
-from handcraft.vocabulary.tree import Training, VocabularyTree
+from handcraft.vocabulary.tree import Training, VocabularyTree, imbalance
 
 
 @dataclass(frozen=True)
@@ -28,20 +31,23 @@ class SegmentInfo:
     features: int
     entries: int
     index_bytes: int
+    signatures_bytes: int
     features_bytes: int
 
 
 @dataclass(frozen=True)
 class StoreInfo:
-    """What a store holds. bytes: all its files on disk."""
+    """What a store holds. imbalance: of the entries over the words that occur, see vocabulary.tree. bytes:
+    all its files on disk."""
 
     store: Path
     root: Path
     generation: int
-    method: str
+    methods: dict[str, dict[str, Any]]
     fingerprint: str
     words: int
     words_used: int
+    imbalance: float
     training: Training
     photos: int
     bytes: int
@@ -52,9 +58,9 @@ def info(snapshot: Snapshot) -> StoreInfo:
     """Facts about an opened store."""
     manifest = snapshot.manifest
     segments = []
-    used = np.zeros(snapshot.vocabulary.words, np.bool_)
+    entries = np.zeros(snapshot.vocabulary.words, np.int64)
     for entry, segment in zip(manifest.segments, snapshot.collection.segments, strict=True):
-        used[segment.postings.words] = True
+        entries[segment.postings.words] += np.diff(segment.postings.offsets).astype(np.int64)
         segments.append(
             SegmentInfo(
                 number=entry.number,
@@ -63,6 +69,7 @@ def info(snapshot: Snapshot) -> StoreInfo:
                 features=len(segment.geometry.words),
                 entries=len(segment.postings.photo_ids),
                 index_bytes=entry.index.size,
+                signatures_bytes=entry.signatures.size if entry.signatures else 0,
                 features_bytes=entry.features.size if entry.features else 0,
             )
         )
@@ -70,10 +77,11 @@ def info(snapshot: Snapshot) -> StoreInfo:
         store=snapshot.store,
         root=snapshot.root,
         generation=manifest.generation,
-        method=manifest.method,
+        methods=manifest.methods,
         fingerprint=str(manifest.fingerprint),
         words=snapshot.vocabulary.words,
-        words_used=int(used.sum()),
+        words_used=int((entries > 0).sum()),
+        imbalance=imbalance(entries[entries > 0]),
         training=snapshot.vocabulary.training,
         photos=len(snapshot.collection),
         bytes=sum(entry.size for entry in manifest.files),
@@ -143,18 +151,24 @@ def _content_problems(store: Path, manifest: Manifest, sound: set[str]) -> list[
         problems.append(f"The vocabulary is for {tree.fingerprint}, the photos for {manifest.fingerprint}.")
     for entry in manifest.segments:
         try:
-            problems.extend(_segment_problems(store, entry, tree, sound))
+            problems.extend(_segment_problems(store, manifest, entry, tree, sound))
         except HandcraftError as error:
             problems.append(str(error))
     return problems
 
 
-def _segment_problems(store: Path, entry: SegmentEntry, tree: VocabularyTree, sound: set[str]) -> list[str]:
-    if entry.index.name not in sound:
+def _segment_problems(
+    store: Path, manifest: Manifest, entry: SegmentEntry, tree: VocabularyTree, sound: set[str]
+) -> list[str]:
+    if not sound.issuperset(file.name for file in (entry.index, entry.signatures) if file):
         return []
     path = store / entry.index.name
-    segment = read_segment(path, tree.words)
+    segment = open_segment(store, manifest, entry, tree.words)
     problems = [f"{path}: {problem}." for problem in check_segment(segment, tree.words)]
+    options = signature_options(manifest)
+    if options is not None and entry.signatures is not None and segment.signatures is not None:
+        found = check_signatures(segment.signatures, segment.postings, options)
+        problems += [f"{store / entry.signatures.name}: {problem}." for problem in found]
     if len(segment) != entry.photos or any(not 0 <= i < entry.photos for i in entry.removed):
         problems.append(f"{path} holds {len(segment)} photos, the manifest says {entry.photos}.")
     if entry.features is not None and entry.features.name in sound:

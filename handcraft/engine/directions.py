@@ -7,7 +7,7 @@ from concurrent.futures import Executor
 import numpy as np
 
 from handcraft.engine.snapshot import Snapshot
-from handcraft.engine.voting import vote
+from handcraft.engine.voting import assignments_of, vote
 from handcraft.features.description import Found
 from handcraft.features.registry import directions_around
 from handcraft.options import QueryOptions
@@ -33,8 +33,8 @@ def describe_turned(
     directions = directions_around(options.directions)[1:]
 
     def strength(probe: Features) -> float:
-        assignment = assign(probe.descriptors, snapshot.vocabulary, options.assignments)
-        return answer_strength(vote(snapshot, assignment, options, STRENGTH_DEPTH, threads=1))
+        words = assign(probe.descriptors, snapshot.vocabulary, assignments_of(snapshot, options))
+        return answer_strength(vote(snapshot, probe, words, options, STRENGTH_DEPTH, threads=1))
 
     def probe(direction: float) -> float:
         return strength(found.describe(direction, min(options.probe_features, limit), roi))

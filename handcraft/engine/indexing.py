@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from handcraft.engine.methods import encoder_of, signature_options
+from handcraft.engine.quantising import assign_all
+from handcraft.engine.reindexing import add_method
 from handcraft.engine.reporting import Progress, silent
 from handcraft.engine.snapshot import Snapshot, open_snapshot, segment_file
 from handcraft.engine.writing import (
@@ -27,11 +28,11 @@ from handcraft.engine.writing import (
 )
 from handcraft.errors import FingerprintError, PhotoError, StoreError
 from handcraft.features.discovery import find_photos
-from handcraft.features.extraction import available_threads, extract_photos
+from handcraft.features.extraction import extract_photos
 from handcraft.features.files import copy_features, read_features
 from handcraft.features.images import SUFFIXES, read_bytes
 from handcraft.features.registry import fingerprint_of
-from handcraft.index.segment import MAX_PHOTOS, build_segment, merge_segments
+from handcraft.index.segment import MAX_PHOTOS, build_segment, merge_segments, with_signatures
 from handcraft.options import FeatureOptions, IndexOptions
 from handcraft.storage.manifest import (
     MANIFEST_FILE,
@@ -42,9 +43,7 @@ from handcraft.storage.manifest import (
     write_manifest,
 )
 from handcraft.types import Features, Photo
-from handcraft.vocabulary.assignment import assign
 from handcraft.vocabulary.files import read_vocabulary, shipped_vocabulary
-from handcraft.vocabulary.tree import VocabularyTree
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,8 @@ def add_photos(
 ) -> AddReport:
     """Index the photos at these paths: new ones, and those whose content changed.
 
-    features, vocabulary: for a new store; an existing one must have been made with the same.
+    features, vocabulary: for a new store; an existing one must have been made with the same. A method that
+    an existing store does not vote by yet is added to it, from the features that it keeps.
     Every `index.photos_per_commit` photos are committed, so that an interrupted run goes on there.
     Raises HandcraftError where nothing can be done at all.
     """
@@ -91,12 +91,13 @@ def add_photos(
         if not (store / MANIFEST_FILE).exists():
             asked = features or FeatureOptions()
             fingerprint_of(asked)  # an unknown detector is not to be taken for one without a vocabulary
-            create(store, asked, read_vocabulary(vocabulary or shipped_vocabulary(asked.detector)))
+            create(store, asked, read_vocabulary(vocabulary or shipped_vocabulary(asked.detector)), index)
         snapshot = open_snapshot(store)
         if vocabulary is not None:
             _require_same_vocabulary(snapshot, vocabulary)
         if features is not None:
             require_same_features(store, snapshot.manifest, features)
+        snapshot = add_method(snapshot, index, threads=threads, progress=progress)
         return _add(snapshot, found.photos, list(found.errors), index, threads, progress)
 
 
@@ -195,21 +196,14 @@ def _commit(
     """Write a segment of the batch, and the manifest that adds it and removes what it replaces."""
     words = assign_all(batch.features, snapshot.vocabulary, threads)
     segment = build_segment(batch.photos, batch.features, words, snapshot.vocabulary.words)
+    encoder = encoder_of(signature_options(manifest), snapshot.vocabulary)
+    segment = with_signatures(segment, batch.features, words, encoder)
     kept = batch.features if options.keep_features else None
     entry = add_segment(snapshot.store, manifest, segment, kept)
     segments = with_removed(manifest.segments, [snapshot.collection.place(image_id) for image_id in replaced])
     manifest = manifest.next(segments=(*segments, entry), next_segment=manifest.next_segment + 1)
     write_manifest(snapshot.store, manifest)
     return manifest
-
-
-def assign_all(
-    features: Sequence[Features], vocabulary: VocabularyTree, threads: int
-) -> list[NDArray[np.int32]]:
-    """The nearest word of every feature of every photo, photos in parallel."""
-    with ThreadPoolExecutor(threads or available_threads()) as pool:
-        assignments = pool.map(lambda photo: assign(photo.descriptors, vocabulary), features)
-        return [assignment.words[:, 0] for assignment in assignments]
 
 
 def remove_photos(store: Path, paths: Sequence[Path], *, missing: bool = False) -> int:
@@ -320,13 +314,15 @@ def _merge(snapshot: Snapshot, manifest: Manifest, group: Sequence[SegmentEntry]
     places = [snapshot.manifest.segments.index(entry) for entry in group]
     live = [snapshot.collection.live[place] for place in places]
     segment = merge_segments(
-        [snapshot.collection.segments[place] for place in places], live, snapshot.vocabulary.words
+        [snapshot.collection.segments[place] for place in places],
+        live,
+        snapshot.vocabulary.words,
+        signature_options(manifest),
     )
-    index_entry = add_index(store, manifest, segment, number)
-    features_entry = None
-    if group[0].features is not None:
-        sources = [read_features(segment_file(store, entry.features)) for entry in group if entry.features]
-        path = features_path(store, number)
-        copy_features(path, sources, live, manifest.fingerprint)
-        features_entry = FileEntry.of(store, path)
-    return SegmentEntry(number, len(segment), index_entry, features_entry)
+    merged = add_index(store, manifest, segment, number)
+    if group[0].features is None:
+        return merged
+    sources = [read_features(segment_file(store, entry.features)) for entry in group if entry.features]
+    path = features_path(store, number)
+    copy_features(path, sources, live, manifest.fingerprint)
+    return replace(merged, features=FileEntry.of(store, path))

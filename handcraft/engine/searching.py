@@ -11,7 +11,7 @@ from pathlib import Path
 
 from handcraft.engine.directions import describe_turned
 from handcraft.engine.snapshot import Snapshot
-from handcraft.engine.voting import vote
+from handcraft.engine.voting import assignments_of, vote
 from handcraft.engine.writing import stored_options
 from handcraft.errors import PhotoError, StoreError
 from handcraft.features.description import Found
@@ -65,14 +65,17 @@ def query_photo(
         if stored.upright and options.directions > 1:
             described += describe_turned(found, features, stored.max_features, snapshot, options, roi, pool)
         clock.lap("directions")
-        nearest = max(options.assignments, options.verification.words if options.verify else 1)
+        nearest = max(assignments_of(snapshot, options), options.verification.words if options.verify else 1)
         assignments = list(
             pool.map(lambda one: assign(one.descriptors, snapshot.vocabulary, nearest), described)
         )
         clock.lap("words")
     # The strength of a direction's answer must not depend on how many hits are asked for.
     depth = max(options.top, STRENGTH_DEPTH, options.verification.depth if options.verify else 0)
-    lists = [vote(snapshot, assignment, options, depth, threads) for assignment in assignments]
+    lists = [
+        vote(snapshot, one, words, options, depth, threads)
+        for one, words in zip(described, assignments, strict=True)
+    ]
     candidates = fuse(lists, options.direction_weight, depth)
     clock.lap("votes")
     matches: dict[int, Match] = {}

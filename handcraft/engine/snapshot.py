@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from handcraft.engine.methods import index_attributes, signature_attributes, signature_options
 from handcraft.errors import StoreError
+from handcraft.index.asmk import AsmkScorer
+from handcraft.index.bow import BowScorer
 from handcraft.index.collection import Collection, make_collection
-from handcraft.index.segment import read_segment
-from handcraft.storage.manifest import FileEntry, Manifest, read_manifest
+from handcraft.index.segment import Segment, read_segment
+from handcraft.index.signatures import read_signatures
+from handcraft.options import AsmkOptions, BowOptions
+from handcraft.storage.manifest import FileEntry, Manifest, SegmentEntry, read_manifest
 from handcraft.types import Photo
 from handcraft.vocabulary.files import read_vocabulary
 from handcraft.vocabulary.tree import VocabularyTree
@@ -23,6 +28,7 @@ class Snapshot:
     manifest: Manifest
     vocabulary: VocabularyTree
     collection: Collection
+    scorers: dict[BowOptions | AsmkOptions, BowScorer | AsmkScorer] = field(default_factory=dict)
 
     @property
     def root(self) -> Path:
@@ -69,8 +75,27 @@ def segment_file(store: Path, entry: FileEntry) -> Path:
 def _open(store: Path, manifest: Manifest) -> Snapshot:
     vocabulary = read_vocabulary(segment_file(store, manifest.vocabulary))
     collection = make_collection(
-        [read_segment(segment_file(store, entry.index), vocabulary.words) for entry in manifest.segments],
+        [open_segment(store, manifest, entry, vocabulary.words) for entry in manifest.segments],
         [segment.removed for segment in manifest.segments],
         vocabulary.words,
     )
     return Snapshot(store, manifest, vocabulary, collection)
+
+
+def open_segment(store: Path, manifest: Manifest, entry: SegmentEntry, words: int) -> Segment:
+    """Map a segment with its signatures, if any; raises StoreError."""
+    path = segment_file(store, entry.index)
+    segment = read_segment(path, words, index_attributes(manifest))
+    options = signature_options(manifest)
+    if options is None:
+        return segment
+    if entry.signatures is None:
+        raise StoreError(f"{path} has no signatures, but the store votes by them; run `handcraft check`.")
+    signatures = read_signatures(
+        segment_file(store, entry.signatures),
+        segment.postings,
+        len(segment),
+        signature_attributes(manifest),
+        options,
+    )
+    return replace(segment, signatures=signatures)

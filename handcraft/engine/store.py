@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from handcraft.engine import checking, evaluating, indexing, searching, vocabularies
+from handcraft.engine import checking, evaluating, indexing, reindexing, searching, vocabularies
 from handcraft.engine.checking import CheckReport, StoreInfo
 from handcraft.engine.indexing import AddReport, OptimizeReport
 from handcraft.engine.reporting import Progress, silent
@@ -138,7 +138,7 @@ class Store:
         """
         if output is None:
             features = vocabularies.feature_options(self.path, self._features)
-            vocabularies.require_kept_features(self.path)  # said before the work, not after
+            reindexing.require_kept_features(self.path)  # said before the work, not after
             target = self.path / "vocabulary"
         else:
             features = self._features or FeatureOptions()

@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from handcraft.engine.collecting import SAMPLE_FILE, collect
-from handcraft.engine.indexing import assign_all, no_photos
+from handcraft.engine.indexing import no_photos
+from handcraft.engine.reindexing import reindex, require_kept_features
 from handcraft.engine.reporting import Progress, silent
 from handcraft.engine.snapshot import Snapshot, open_snapshot, segment_file
 from handcraft.engine.writing import (
-    add_index,
     add_vocabulary,
     create,
     require_same_features,
@@ -25,19 +25,13 @@ from handcraft.engine.writing import (
 from handcraft.errors import FingerprintError, HandcraftError, PhotoError, StoreError, VocabularyError
 from handcraft.features.discovery import find_photos
 from handcraft.features.extraction import available_threads
-from handcraft.features.files import read_features
 from handcraft.features.registry import fingerprint_of
-from handcraft.index.geometry import Geometry
-from handcraft.index.segment import Postings, Segment
 from handcraft.options import FeatureOptions, VocabularyOptions
 from handcraft.storage.atomic import make_folder
 from handcraft.storage.locks import writer_lock
 from handcraft.storage.manifest import (
     MANIFEST_FILE,
-    Manifest,
-    SegmentEntry,
     read_manifest,
-    write_manifest,
 )
 from handcraft.types import Fingerprint
 from handcraft.vocabulary.checkpoints import Checkpoints
@@ -189,43 +183,8 @@ def give_vocabulary(
         require_same_space(manifest.fingerprint, tree)
         require_kept_features(store)
         entry = add_vocabulary(store, tree, manifest.generation + 1)
-        segments, number = [], manifest.next_segment
-        changed = manifest.next(vocabulary=entry)
-        for place in range(len(manifest.segments)):
-            progress("re-indexing", place, len(manifest.segments))
-            segments.append(_reindex(snapshot, changed, tree, place, number + place))
-        progress("re-indexing", len(segments), len(segments))
-        changed = manifest.next(
-            vocabulary=entry, segments=tuple(segments), next_segment=number + len(segments)
-        )
-        write_manifest(store, changed)
+        reindex(snapshot, manifest.next(vocabulary=entry), tree, progress=progress)
         return len(snapshot.collection)
-
-
-def require_kept_features(store: Path) -> None:
-    """Raise StoreError if a store exists and does not keep the features of all its photos."""
-    if not (store / MANIFEST_FILE).exists():
-        return
-    without = sum(entry.photos for entry in read_manifest(store).segments if entry.features is None)
-    if without:
-        raise StoreError(
-            f"The store {store} keeps no features of {without} photos, so they cannot be given other "
-            "words; index them again into a new store with `handcraft index --store`."
-        )
-
-
-def _reindex(
-    snapshot: Snapshot, manifest: Manifest, tree: VocabularyTree, place: int, number: int
-) -> SegmentEntry:
-    """Write a segment of the same photos with the words of another vocabulary."""
-    entry, segment = snapshot.manifest.segments[place], snapshot.collection.segments[place]
-    assert entry.features is not None  # give_vocabulary has made sure
-    kept = read_features(segment_file(snapshot.store, entry.features))
-    features = [kept.features(local_id) for local_id in range(len(kept))]
-    geometry = Geometry.of(features, assign_all(features, tree, 0))
-    changed = Segment(segment.photos, Postings.of(geometry, tree.words), geometry)
-    index_entry = add_index(snapshot.store, manifest, changed, number)
-    return SegmentEntry(number, entry.photos, index_entry, entry.features, entry.removed)
 
 
 def feature_options(store: Path, asked: FeatureOptions | None) -> FeatureOptions:

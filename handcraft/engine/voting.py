@@ -1,20 +1,72 @@
-"""Features of a query → words → the shortlist of a store."""
+"""Features of a query → the shortlist of a store, by the method that is asked for."""
 
 from __future__ import annotations
 
+from handcraft.engine.methods import encoder_of, signature_options
 from handcraft.engine.snapshot import Snapshot
-from handcraft.index.bow import query_vector
+from handcraft.errors import StoreError
+from handcraft.index.asmk import AsmkScorer
+from handcraft.index.bow import BowScorer
 from handcraft.options import QueryOptions
 from handcraft.search.scoring import Shortlist, shortlist
+from handcraft.types import Features
 from handcraft.vocabulary.assignment import Assignment, spread
 
 
+def method_of(snapshot: Snapshot, options: QueryOptions) -> str:
+    """The method that a query votes by; raises StoreError where the store does not have it."""
+    methods = snapshot.manifest.methods
+    chosen = options.method or next(iter(methods))
+    if chosen not in methods:
+        raise StoreError(
+            f"The store {snapshot.store} does not vote by {chosen} but by {', '.join(methods)}; "
+            f"add it with `handcraft index --method {chosen}`."
+        )
+    return chosen
+
+
+def assignments_of(snapshot: Snapshot, options: QueryOptions) -> int:
+    """The nearest words that a feature votes for."""
+    return (options.asmk if method_of(snapshot, options) == "asmk" else options.bow).assignments
+
+
 def vote(
-    snapshot: Snapshot, assignment: Assignment, options: QueryOptions, depth: int, threads: int
+    snapshot: Snapshot,
+    features: Features,
+    assignment: Assignment,
+    options: QueryOptions,
+    depth: int,
+    threads: int,
 ) -> Shortlist:
-    """The `depth` best photos by the votes of a query's words."""
-    votes = assignment.head(options.assignments)
-    if options.neighbours > 1:
-        votes = spread(votes, snapshot.vocabulary, options.neighbours)
-    vector = query_vector(votes.words, votes.distances, snapshot.collection.idf, options.assignment_variance)
-    return shortlist(vector, snapshot.collection, depth, threads)
+    """The `depth` best photos by the votes of a query's features.
+
+    assignment: the nearest words of each, as many as the method takes or more.
+    """
+    votes = assignment.head(assignments_of(snapshot, options))
+    if method_of(snapshot, options) == "asmk":
+        asmk = _asmk_scorer(snapshot, options)
+        signatures = asmk.query(features.descriptors, votes.words)
+        return shortlist(lambda place: asmk.score(signatures, place), snapshot.collection, depth, threads)
+    if options.bow.neighbours > 1:
+        votes = spread(votes, snapshot.vocabulary, options.bow.neighbours)
+    bow = _bow_scorer(snapshot, options)
+    vector = bow.query(votes.words, votes.distances)
+    return shortlist(lambda place: bow.score(vector, place), snapshot.collection, depth, threads)
+
+
+def _asmk_scorer(snapshot: Snapshot, options: QueryOptions) -> AsmkScorer:
+    found = snapshot.scorers.get(options.asmk)
+    if not isinstance(found, AsmkScorer):
+        encoder = encoder_of(signature_options(snapshot.manifest), snapshot.vocabulary)
+        assert encoder is not None  # method_of has made sure
+        found = AsmkScorer(snapshot.collection, encoder, options.asmk)
+        snapshot.scorers[options.asmk] = found
+    return found
+
+
+def _bow_scorer(snapshot: Snapshot, options: QueryOptions) -> BowScorer:
+    found = snapshot.scorers.get(options.bow)
+    if not isinstance(found, BowScorer):
+        found = BowScorer(snapshot.collection, options.bow)
+        snapshot.scorers[options.bow] = found
+    return found

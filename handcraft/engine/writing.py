@@ -9,11 +9,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+from handcraft.engine.methods import index_attributes, methods_of, signature_attributes
 from handcraft.errors import FingerprintError, HandcraftError, StoreError
 from handcraft.features.files import write_features
 from handcraft.features.registry import fingerprint_of
 from handcraft.index.segment import Segment, write_segment
-from handcraft.options import FeatureOptions
+from handcraft.index.signatures import Signatures, write_signatures
+from handcraft.options import FeatureOptions, IndexOptions
 from handcraft.storage.atomic import TEMPORARY_PREFIX, make_folder
 from handcraft.storage.locks import writer_lock
 from handcraft.storage.manifest import (
@@ -30,7 +32,9 @@ from handcraft.vocabulary.files import write_vocabulary
 from handcraft.vocabulary.tree import VocabularyTree
 
 # What a writer may leave behind; other files in the folder are not ours to remove.
-_OURS = re.compile(rf"{re.escape(TEMPORARY_PREFIX)}.*|vocabulary-\d+\.h5|\d{{6,}}\.(index|features)\.h5")
+_OURS = re.compile(
+    rf"{re.escape(TEMPORARY_PREFIX)}.*|vocabulary-\d+\.h5|\d{{6,}}\.(index|signatures|features)\.h5"
+)
 
 
 @contextmanager
@@ -55,14 +59,18 @@ def _sweep(store: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def create(store: Path, features: FeatureOptions, tree: VocabularyTree) -> Manifest:
+def create(
+    store: Path, features: FeatureOptions, tree: VocabularyTree, index: IndexOptions | None = None
+) -> Manifest:
     """Commit an empty store with its own copy of a vocabulary."""
     fingerprint = fingerprint_of(features)
     require_same_space(fingerprint, tree)
+    methods = methods_of(index or IndexOptions(), tree)
     manifest = Manifest(
         root=os.path.relpath(store.parent, store),
         fingerprint=fingerprint,
         vocabulary=add_vocabulary(store, tree, generation=1),
+        methods=methods,
         generation=1,
     )
     write_manifest(store, manifest)
@@ -114,25 +122,28 @@ def add_segment(
     features: Sequence[Features] | None,
 ) -> SegmentEntry:
     """Write a segment's files; it is not part of the store before a manifest names it."""
-    number = manifest.next_segment
-    index_entry = add_index(store, manifest, segment, number)
-    features_entry = None
-    if features is not None:
-        path = features_path(store, number)
-        write_features(path, features, manifest.fingerprint)
-        features_entry = FileEntry.of(store, path)
-    return SegmentEntry(number, len(segment), index_entry, features_entry)
+    entry = add_index(store, manifest, segment, manifest.next_segment)
+    if features is None:
+        return entry
+    path = features_path(store, entry.number)
+    write_features(path, features, manifest.fingerprint)
+    return replace(entry, features=FileEntry.of(store, path))
 
 
-def add_index(store: Path, manifest: Manifest, segment: Segment, number: int) -> FileEntry:
-    """Write a segment's index file, which says how it was made."""
+def add_index(store: Path, manifest: Manifest, segment: Segment, number: int) -> SegmentEntry:
+    """Write a segment's files but the features, which say what they were made with."""
     path = store / SEGMENTS_FOLDER / f"{number:06d}.index.h5"
-    attributes = {
-        "fingerprint": str(manifest.fingerprint),
-        "vocabulary": manifest.vocabulary.sha256,
-        "method": manifest.method,
-    }
-    write_segment(path, segment, attributes)
+    write_segment(path, segment, index_attributes(manifest))
+    signatures = None
+    if segment.signatures is not None:
+        signatures = add_signatures(store, manifest, segment.signatures, number)
+    return SegmentEntry(number, len(segment), FileEntry.of(store, path), signatures, None)
+
+
+def add_signatures(store: Path, manifest: Manifest, signatures: Signatures, number: int) -> FileEntry:
+    """Write the signatures of a segment."""
+    path = store / SEGMENTS_FOLDER / f"{number:06d}.signatures.h5"
+    write_signatures(path, signatures, signature_attributes(manifest))
     return FileEntry.of(store, path)
 
 

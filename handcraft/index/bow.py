@@ -1,73 +1,90 @@
-"""Bag of visual words: the query's tf-idf vector, and the votes of a segment by cosine."""
+"""Bags of visual words: tf-idf vectors compared by their cosine, or by what they share."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from handcraft.index._kernels import vote
-from handcraft.index.segment import Segment
-from handcraft.index.weighting import TERM_WEIGHTS
+from handcraft.index._kernels import MAX_FREQUENCY, add_weights, vote, vote_shared
+from handcraft.index.collection import Collection
+from handcraft.index.postings import find_lists
+from handcraft.index.segment import MAX_PHOTOS, Segment
+from handcraft.index.weighting import normalised, soft_frequencies, without_stop_words
+from handcraft.options import BowOptions
 
 
 @dataclass(frozen=True)
-class QueryVector:
+class BowQuery:
     """The query's words that occur in the collection.
 
-    words: (q,) uint32, ascending. weights: (q,) float32: tf-idf of unit ℓ2 norm, times idf once
-    more for the photo's side.
+    words: (q,) uint32, ascending. weights: (q,) float32: tf-idf of unit norm.
     """
 
     words: NDArray[np.uint32]
     weights: NDArray[np.float32]
 
 
-def query_vector(
-    words: NDArray[np.int32],
-    distances: NDArray[np.float32],
-    idf: NDArray[np.float32],
-    assignment_variance: float,
-) -> QueryVector:
-    """Weight the query's words by √tf·idf, its features softly assigned.
+@dataclass(frozen=True, eq=False)
+class BowScorer:
+    """Scores the photos of a collection by their tf-idf vectors (Sivic & Zisserman 2003), 0 to 1."""
 
-    A feature votes for its k nearest words with weights exp(−d²/2σ²) that sum to 1 (Philbin et al.
-    2008, eq. 1). words, distances: (n, k), the nearest words and their squared distances;
-    word −1 is none. assignment_variance: σ².
-    """
-    if not words.size:
-        return QueryVector(np.empty(0, np.uint32), np.empty(0, np.float32))
-    # Relative to the nearest word: the same weights, and no underflow.
-    votes = np.exp((distances[:, :1] - distances.astype(np.float64)) / (2 * assignment_variance))
-    votes /= votes.sum(axis=1, keepdims=True)
-    valid = words >= 0
-    present, inverse = np.unique(words[valid], return_inverse=True)
-    frequencies = np.minimum(np.bincount(inverse, weights=votes[valid]), len(TERM_WEIGHTS) - 1)
-    weights = np.sqrt(frequencies) * idf[present]
-    norm = float(np.sqrt((weights**2).sum()))
-    known = weights > 0
-    if norm > 0:
-        weights = weights / norm * idf[present]
-    return QueryVector(present[known].astype(np.uint32), weights[known].astype(np.float32))
+    collection: Collection
+    options: BowOptions
 
+    @cached_property
+    def idf(self) -> NDArray[np.float32]:
+        """(words,): of the collection, 0 for stop words."""
+        return without_stop_words(self.collection.idf, self.options.stop_words)
 
-def score_segment(query: QueryVector, segment: Segment, norms: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(n,) float32: the cosine of the query with each photo of the segment, 0 to 1.
+    @cached_property
+    def term_weights(self) -> NDArray[np.float32]:
+        """(256,): what a frequency counts."""
+        frequencies = np.arange(MAX_FREQUENCY + 1, dtype=np.float32)
+        return np.sqrt(frequencies) if self.options.burstiness else frequencies
 
-    norms: (n,) float32, those of the whole live collection.
-    """
-    scores = np.zeros(len(segment), np.float32)
-    postings = segment.postings
-    vote(
-        query.words,
-        query.weights,
-        postings.words,
-        postings.offsets,
-        postings.photo_ids,
-        postings.frequencies,
-        TERM_WEIGHTS,
-        scores,
-    )
-    cosines = np.where(norms > 0, scores / np.where(norms > 0, norms, 1), 0)
-    return np.minimum(cosines, 1).astype(np.float32)  # rounding may add some 1e-5
+    @cached_property
+    def norms(self) -> tuple[NDArray[np.float32], ...]:
+        """For each segment (n,) float32, the norm of each photo's tf-idf vector."""
+        return tuple(self._norms(segment) for segment in self.collection.segments)
+
+    def query(self, words: NDArray[np.int32], distances: NDArray[np.float32]) -> BowQuery:
+        """The query of features with these nearest words (n, k), −1 for none, and squared distances."""
+        present, frequencies = soft_frequencies(words, distances, self.options.assignment_variance)
+        damped = np.sqrt(frequencies) if self.options.burstiness else frequencies
+        weights = damped * self.idf[present]
+        known = weights > 0
+        weights = weights[known] / max(np.linalg.norm(weights, self.options.norm), np.finfo(np.float64).tiny)
+        return BowQuery(present[known].astype(np.uint32), weights.astype(np.float32))
+
+    def score(self, query: BowQuery, place: int) -> NDArray[np.float32]:
+        """(n,) float32: how alike the query and each photo of a segment are."""
+        segment, norms = self.collection.segments[place], self.norms[place]
+        postings = segment.postings
+        scores = np.zeros(MAX_PHOTOS, np.float32)  # so that no damaged id is out of bounds
+        starts, ends = find_lists(query.words, postings, postings.offsets)
+        idf = self.idf[query.words]
+        ids, frequencies = postings.photo_ids, postings.frequencies
+        if self.options.norm == 2:
+            vote(starts, ends, query.weights * idf, ids, frequencies, self.term_weights, scores)
+            return normalised(segment.of_photos(scores), norms)
+        all_norms = np.ones(MAX_PHOTOS, np.float32)
+        all_norms[: len(segment)] = np.where(norms > 0, norms, 1)
+        vote_shared(starts, ends, query.weights, idf, ids, frequencies, self.term_weights, all_norms, scores)
+        return np.minimum(segment.of_photos(scores), 1)
+
+    def _norms(self, segment: Segment) -> NDArray[np.float32]:
+        sums = np.zeros(MAX_PHOTOS, np.float64)
+        postings, power = segment.postings, self.options.norm
+        add_weights(
+            postings.words,
+            postings.offsets,
+            postings.photo_ids,
+            postings.frequencies,
+            self.idf.astype(np.float64) ** power,
+            self.term_weights.astype(np.float64) ** power,
+            sums,
+        )
+        return (segment.of_photos(sums) ** (1 / power)).astype(np.float32)

@@ -1,7 +1,7 @@
 """The live collection: every segment, which of its photos are live, and the statistics of them all.
 
-idf and norms are always those of the whole live collection, so that a collection built in pieces
-scores as one built at once, bit for bit.
+idf is always that of the whole live collection, and so are the norms that build on it: a collection built in
+pieces scores as one built at once, bit for bit.
 """
 
 from __future__ import annotations
@@ -13,13 +13,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from handcraft.errors import StoreError
-from handcraft.index._kernels import add_squares
 from handcraft.index.segment import Segment
-from handcraft.index.weighting import TERM_WEIGHTS, inverse_document_frequency
+from handcraft.index.weighting import inverse_document_frequency
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Collection:
     """Segments in order; an image id counts their photos, dead ones included.
 
@@ -67,31 +65,6 @@ class Collection:
             for dead in np.flatnonzero(~alive):
                 frequencies[np.unique(segment.geometry.words_of(int(dead)))] -= 1
         return inverse_document_frequency(frequencies, len(self))
-
-    @cached_property
-    def norms(self) -> tuple[NDArray[np.float32], ...]:
-        """For each segment (n,) float32, the ℓ2 norm of each photo's tf-idf vector."""
-        return tuple(self._norms(segment) for segment in self.segments)
-
-    def _norms(self, segment: Segment) -> NDArray[np.float32]:
-        squares = np.zeros(len(segment), np.float64)
-        postings = segment.postings
-        # The kernels trust the ids; every posting is read here, before any vote.
-        if len(postings.photo_ids) and int(postings.photo_ids.max()) >= len(segment):
-            raise StoreError(
-                "The store is damaged: a segment votes for a photo that it does not hold; "
-                "run `handcraft check`."
-            )
-        add_squares(
-            postings.words,
-            postings.offsets,
-            postings.photo_ids,
-            postings.frequencies,
-            self.idf,
-            TERM_WEIGHTS,
-            squares,
-        )
-        return np.sqrt(squares).astype(np.float32)
 
 
 def make_collection(

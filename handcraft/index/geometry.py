@@ -34,7 +34,7 @@ class Geometry:
     @classmethod
     def of(cls, features: Sequence[Features], words: Sequence[NDArray[np.integer]]) -> Geometry:
         """The geometry of photos with these features and the word of each feature."""
-        orders = [np.argsort(photo_words, kind="stable") for photo_words in words]
+        orders = [order_by_word(photo_words)[0] for photo_words in words]
         frames = [f.frames[order] for f, order in zip(features, orders, strict=True)]
         positions = [
             _encode_positions(photo_frames[:, :, 2], max(f.width, f.height))
@@ -59,6 +59,14 @@ class Geometry:
 
     def _rows(self, local_id: int) -> slice:
         return slice(int(self.offsets[local_id]), int(self.offsets[local_id + 1]))
+
+
+def order_by_word(words: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The rows of features in the order of their words (f,), equals as they stand, and the ordered words."""
+    # Several times as fast as a stable argsort: the rows make the keys distinct.
+    keys = words.astype(np.uint64) << np.uint64(32) | np.arange(len(words), dtype=np.uint64)
+    keys.sort()
+    return (keys & np.uint64(0xFFFFFFFF)).astype(np.int64), (keys >> np.uint64(32)).astype(np.int64)
 
 
 def _encode_positions(centres: NDArray[np.float32], long_side: int) -> NDArray[np.uint16]:

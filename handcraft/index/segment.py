@@ -3,73 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from handcraft.errors import StoreError
-from handcraft.index._kernels import count_postings, fill_postings
 from handcraft.index.geometry import Geometry
 from handcraft.index.photos import PhotoTable
-from handcraft.storage.hdf5 import read_arrays, write_arrays
+from handcraft.index.postings import Postings, are_offsets, largest_word
+from handcraft.index.signatures import Encoder, Signatures, merge_signatures
+from handcraft.options import SignatureOptions
+from handcraft.storage.hdf5 import Attribute, read_arrays, require_attributes, write_arrays
 from handcraft.types import Features, Photo
 
 MAX_PHOTOS = 1 << 16  # local ids are uint16
 KIND = "segment"
 
 
-@dataclass(frozen=True)
-class Postings:
-    """An inverted file: which photos hold a word, and how often.
-
-    words: (u,) uint32, ascending, only those that occur. offsets: (u + 1,) uint64.
-    photo_ids: (p,) uint16, ascending within a word. frequencies: (p,) uint8, saturating at 255.
-    """
-
-    words: NDArray[np.uint32]
-    offsets: NDArray[np.uint64]
-    photo_ids: NDArray[np.uint16]
-    frequencies: NDArray[np.uint8]
-
-    @classmethod
-    def of(cls, geometry: Geometry, vocabulary_size: int) -> Postings:
-        """Invert the words of each photo; raises StoreError for a word out of range."""
-        if _largest_word(geometry) >= vocabulary_size:
-            raise StoreError(
-                f"A feature has word {_largest_word(geometry)}, the vocabulary has {vocabulary_size}; "
-                "index the photos again into a new store."
-            )
-        counts = np.zeros(vocabulary_size, np.int64)
-        count_postings(geometry.offsets, geometry.words, counts)
-        words = np.flatnonzero(counts)
-        ends = np.cumsum(counts)
-        photo_ids = np.empty(ends[-1], np.uint16)
-        frequencies = np.empty(ends[-1], np.uint8)
-        fill_postings(geometry.offsets, geometry.words, ends - counts, photo_ids, frequencies)
-        offsets = np.concatenate([[0], np.cumsum(counts[words])]).astype(np.uint64)
-        return cls(words.astype(np.uint32), offsets, photo_ids, frequencies)
-
-
-def _largest_word(geometry: Geometry) -> int:
-    return int(geometry.words.max(initial=0))
-
+Number = TypeVar("Number", bound=np.generic)
 
 _PARTS = {"photos": PhotoTable, "postings": Postings, "geometry": Geometry}
 
 
 @dataclass(frozen=True)
 class Segment:
-    """The photos, the inverted file and the compact geometry of a part of the collection."""
+    """The photos, the inverted file and the compact geometry of a part of the collection, and the
+    signatures of the postings in a store that votes by them."""
 
     photos: PhotoTable
     postings: Postings
     geometry: Geometry
+    signatures: Signatures | None = None
 
     def __len__(self) -> int:
         return len(self.photos)
+
+    def of_photos(self, sums: NDArray[Number]) -> NDArray[Number]:
+        """The sums (n,) of the photos out of those (65536,) of all ids that a posting can have, which
+        compiled loops may add to unchecked; raises StoreError where there is any other."""
+        if sums[len(self) :].any():
+            raise StoreError(
+                "The store is damaged: a segment votes for a photo that it does not hold; "
+                "run `handcraft check`."
+            )
+        return sums[: len(self)]
 
 
 def build_segment(
@@ -85,10 +65,26 @@ def build_segment(
     return Segment(PhotoTable.of(photos), Postings.of(geometry, vocabulary_size), geometry)
 
 
-def merge_segments(
-    segments: Sequence[Segment], live: Sequence[NDArray[np.bool_]], vocabulary_size: int
+def with_signatures(
+    segment: Segment,
+    features: Sequence[Features],
+    words: Sequence[NDArray[np.integer]],
+    encoder: Encoder | None,
 ) -> Segment:
-    """One segment of the live photos of several, in their order."""
+    """The segment of photos with these features and words, with the signatures of an encoder if any."""
+    if encoder is None:
+        return replace(segment, signatures=None)
+    codes = encoder.encode_all([photo.descriptors for photo in features], words)
+    return replace(segment, signatures=Signatures.of(codes, segment.postings, len(segment), encoder.options))
+
+
+def merge_segments(
+    segments: Sequence[Segment],
+    live: Sequence[NDArray[np.bool_]],
+    vocabulary_size: int,
+    options: SignatureOptions | None,
+) -> Segment:
+    """One segment of the live photos of several, in their order. options: of their signatures, if any."""
     photos = PhotoTable.of(
         [
             segment.photos.photo(int(i))
@@ -99,7 +95,12 @@ def merge_segments(
     if len(photos) > MAX_PHOTOS:
         raise StoreError(f"A segment holds at most {MAX_PHOTOS} photos, not {len(photos)}.")
     geometry = _merge_geometry([s.geometry for s in segments], live)
-    return Segment(photos, Postings.of(geometry, vocabulary_size), geometry)
+    postings = Postings.of(geometry, vocabulary_size)
+    signatures = None
+    if options is not None:
+        parts = [s.signatures for s in segments if s.signatures is not None]
+        signatures = merge_signatures(parts, [s.postings for s in segments], live, postings, options)
+    return Segment(photos, postings, geometry, signatures)
 
 
 def _merge_geometry(parts: Sequence[Geometry], live: Sequence[NDArray[np.bool_]]) -> Geometry:
@@ -116,7 +117,7 @@ def _merge_geometry(parts: Sequence[Geometry], live: Sequence[NDArray[np.bool_]]
     )
 
 
-def write_segment(path: Path, segment: Segment, attributes: Mapping[str, str]) -> None:
+def write_segment(path: Path, segment: Segment, attributes: Mapping[str, Attribute]) -> None:
     """Write a segment whole or not at all; raises StoreError."""
     arrays = {
         f"{part}.{field.name}": [getattr(getattr(segment, part), field.name)]
@@ -126,9 +127,11 @@ def write_segment(path: Path, segment: Segment, attributes: Mapping[str, str]) -
     write_arrays(path, KIND, arrays, attributes)
 
 
-def read_segment(path: Path, vocabulary_size: int) -> Segment:
-    """Map a segment from disk; raises StoreError, also where its parts do not fit each other."""
+def read_segment(path: Path, vocabulary_size: int, attributes: Mapping[str, Attribute]) -> Segment:
+    """Map a segment from disk, without signatures; raises StoreError, also where its parts do not fit each
+    other. attributes: what it must have been written with."""
     file = read_arrays(path, KIND)
+    require_attributes(file, attributes)
     parts: dict[str, Any] = {
         part: kind(**{field.name: file[f"{part}.{field.name}"] for field in fields(kind)})
         for part, kind in _PARTS.items()
@@ -148,28 +151,20 @@ def _misfit(segment: Segment, vocabulary_size: int) -> str:
     photos, postings, geometry = segment.photos, segment.postings, segment.geometry
     if any(len(getattr(photos, field.name)) != len(photos) for field in fields(PhotoTable)[1:]):
         return "the columns of the photo table differ in length"
-    if not _are_offsets(np.insert(photos.name_ends, 0, 0), len(photos), len(photos.name_bytes)):
+    if not are_offsets(np.insert(photos.name_ends, 0, 0), len(photos), len(photos.name_bytes)):
         return "the names of the photo table do not fit it"
-    if not _are_offsets(geometry.offsets, len(photos), len(geometry.words)):
+    if not are_offsets(geometry.offsets, len(photos), len(geometry.words)):
         return "the geometry does not fit the photo table"
     if not len(geometry.words) == len(geometry.positions) == len(geometry.shapes):
         return "the columns of the geometry differ in length"
     words = postings.words
     if len(words) and (bool(np.any(words[1:] <= words[:-1])) or int(words[-1]) >= vocabulary_size):
         return "the words of the postings are out of order or out of the vocabulary"
-    if not _are_offsets(postings.offsets, len(words), len(postings.photo_ids)):
+    if not are_offsets(postings.offsets, len(words), len(postings.photo_ids)):
         return "the postings do not fit their words"
     if len(postings.photo_ids) != len(postings.frequencies):
         return "the columns of the postings differ in length"
     return ""
-
-
-def _are_offsets(offsets: NDArray[np.generic], parts: int, end: int) -> bool:
-    """Whether these are the parts + 1 bounds of consecutive parts of `end` entries."""
-    bounds = offsets.astype(np.uint64)
-    if len(bounds) != parts + 1 or int(bounds[0]) != 0 or int(bounds[-1]) != end:
-        return False
-    return not bool(np.any(bounds[1:] < bounds[:-1]))
 
 
 def check_segment(segment: Segment, vocabulary_size: int) -> list[str]:
@@ -178,7 +173,7 @@ def check_segment(segment: Segment, vocabulary_size: int) -> list[str]:
     if misfit:
         return [misfit]
     postings, geometry = segment.postings, segment.geometry
-    if _largest_word(geometry) >= vocabulary_size:
+    if largest_word(geometry) >= vocabulary_size:
         return ["a feature has a word that the vocabulary does not have"]
     problems = []
     falls = np.flatnonzero(np.diff(geometry.words.astype(np.int64)) < 0) + 1

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from handcraft.index.bow import QueryVector, score_segment
 from handcraft.index.collection import Collection
 
 
@@ -23,11 +23,16 @@ class Shortlist:
     scores: NDArray[np.float32]
 
 
-def shortlist(query: QueryVector, collection: Collection, top: int, threads: int = 1) -> Shortlist:
-    """The `top` best live photos; photos without a word of the query are never among them."""
+def shortlist(
+    score: Callable[[int], NDArray[np.float32]], collection: Collection, top: int, threads: int = 1
+) -> Shortlist:
+    """The `top` best live photos; photos without a word of the query are never among them.
+
+    score: gives the scores (n,) of a segment by its place, 0 where nothing is alike.
+    """
 
     def best_of(number: int) -> Shortlist:
-        scores = score_segment(query, collection.segments[number], collection.norms[number])
+        scores = score(number)
         scores[~collection.live[number]] = 0
         ids, values = best(scores, top)
         return Shortlist(ids + collection.starts[number], values)
@@ -48,10 +53,10 @@ def best(scores: NDArray[np.float32], top: int) -> tuple[NDArray[np.int64], NDAr
     """The `top` largest scores above zero and their places, equal scores by place."""
     if top < 1:
         return np.empty(0, np.int64), np.empty(0, np.float32)
-    if top < len(scores):
-        least = np.partition(scores, len(scores) - top)[len(scores) - top]
-        candidates = np.flatnonzero((scores >= least) & (scores > 0))
-    else:
-        candidates = np.flatnonzero(scores > 0)
-    order = np.argsort(-scores[candidates], kind="stable")[:top]
-    return candidates[order], scores[candidates[order]]
+    places = np.flatnonzero(scores > 0)  # first, because many equal zeros slow a partition down
+    values = scores[places]
+    if top < len(values):
+        least = np.partition(values, len(values) - top)[len(values) - top]
+        places, values = places[values >= least], values[values >= least]
+    order = np.argsort(-values, kind="stable")[:top]
+    return places[order], values[order]

@@ -92,6 +92,16 @@ def read_arrays(path: Path, kind: str) -> ArrayFile:
     return ArrayFile(path, arrays, attributes)
 
 
+def require_attributes(file: ArrayFile, attributes: Mapping[str, Attribute]) -> None:
+    """Raise StoreError unless a file was written with these attributes, among others."""
+    for name, value in attributes.items():
+        found = file.attributes.get(name)
+        if found != value:
+            raise StoreError(
+                f"{file.path} is of another store: its {name} is {found}, not {value}; run `handcraft check`."
+            )
+
+
 def _map_array(content: NDArray[np.uint8], data: h5py.Dataset) -> NDArray[np.generic]:
     """The values of a contiguous data set within the mapped bytes of its file; raises ValueError."""
     count = math.prod(data.shape)

@@ -13,7 +13,7 @@ from handcraft.types import Fingerprint
 
 Value = TypeVar("Value")
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST_FILE = "manifest.json"
 SEGMENTS_FOLDER = "segments"
 
@@ -34,13 +34,20 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class SegmentEntry:
-    """A live segment. removed: local ids of its photos that are no longer in the collection."""
+    """A live segment. signatures: of a store that votes by them. features: where they are kept. removed:
+    local ids of its photos that are no longer in the collection."""
 
     number: int
     photos: int
     index: FileEntry
+    signatures: FileEntry | None
     features: FileEntry | None
     removed: tuple[int, ...] = ()
+
+    @property
+    def files(self) -> tuple[FileEntry, ...]:
+        """Its files."""
+        return tuple(entry for entry in (self.index, self.signatures, self.features) if entry)
 
 
 @dataclass(frozen=True)
@@ -48,14 +55,15 @@ class Manifest:
     """What the store holds, as of one commit.
 
     generation: counts the commits. root: the folder that photo names are relative to, itself
-    relative to the store. method: how the segments vote. next_segment: a number never used yet.
+    relative to the store. methods: how the segments can vote, the first unless another is asked for, with
+    the parameters of what each keeps. next_segment: a number never used yet.
     """
 
     root: str
     fingerprint: Fingerprint
     vocabulary: FileEntry
+    methods: dict[str, dict[str, Any]]
     segments: tuple[SegmentEntry, ...] = ()
-    method: str = "bow"
     generation: int = 0
     next_segment: int = 1
     format: int = FORMAT
@@ -67,8 +75,7 @@ class Manifest:
     @property
     def files(self) -> tuple[FileEntry, ...]:
         """Every file that the manifest names."""
-        segments = [entry for segment in self.segments for entry in (segment.index, segment.features)]
-        return (self.vocabulary, *(entry for entry in segments if entry))
+        return (self.vocabulary, *(entry for segment in self.segments for entry in segment.files))
 
 
 def write_manifest(store: Path, manifest: Manifest) -> None:
@@ -104,15 +111,16 @@ def read_manifest(store: Path) -> Manifest:
 
 def _parse(data: dict[str, Any]) -> Manifest:
     """Raises KeyError, TypeError or ValueError for what is not a manifest."""
+    if data["format"] == 1:
+        data = _of_format_2(data)
     return Manifest(
         root=_of_type(str, data["root"]),
         fingerprint=_parse_fingerprint(data["fingerprint"]),
         vocabulary=_parse_file(data["vocabulary"]),
         segments=tuple(_parse_segment(segment) for segment in data["segments"]),
-        method=_of_type(str, data["method"]),
+        methods=_parse_methods(data["methods"]),
         generation=_of_type(int, data["generation"]),
         next_segment=_of_type(int, data["next_segment"]),
-        format=_of_type(int, data["format"]),
     )
 
 
@@ -125,9 +133,26 @@ def _parse_segment(data: dict[str, Any]) -> SegmentEntry:
         number=_of_type(int, data["number"]),
         photos=photos,
         index=_parse_file(data["index"]),
-        features=_parse_file(data["features"]) if data["features"] is not None else None,
+        signatures=_parse_optional_file(data["signatures"]),
+        features=_parse_optional_file(data["features"]),
         removed=removed,
     )
+
+
+def _parse_methods(data: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    if not _of_type(dict, data):
+        raise ValueError("no method to vote by")
+    return {name: _of_type(dict, parameters) for name, parameters in data.items()}
+
+
+def _of_format_2(data: dict[str, Any]) -> dict[str, Any]:
+    """A manifest of format 1, which knew bags of words alone, as it is written today."""
+    segments = [{**segment, "signatures": None} for segment in data["segments"]]
+    return {**data, "segments": segments, "methods": {_of_type(str, data["method"]): {}}}
+
+
+def _parse_optional_file(data: dict[str, Any] | None) -> FileEntry | None:
+    return None if data is None else _parse_file(data)
 
 
 def _parse_file(data: dict[str, Any]) -> FileEntry:

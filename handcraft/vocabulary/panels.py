@@ -58,7 +58,8 @@ class Panels:
 
     def centroids(self, numbers: NDArray[np.integer], dimension: int) -> NDArray[np.generic]:
         """(n, d) uint8 or float32: the centroids of these numbers."""
-        rows = self.values[numbers // LANES, :, numbers % LANES].reshape(len(numbers), -1)[:, :dimension]
+        _, steps, _, pack = self.values.shape
+        rows = self.values[numbers // LANES, :, numbers % LANES].reshape(-1, steps * pack)[:, :dimension]
         return rows.view(np.uint8) ^ OFFSET if rows.dtype == np.int8 else rows
 
 

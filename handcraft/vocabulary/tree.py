@@ -13,13 +13,19 @@ from handcraft.types import Fingerprint
 from handcraft.vocabulary.panels import Panels
 
 
+def imbalance(populations: NDArray[np.integer]) -> float:
+    """k·Σ(nᵢ / n)² of the populations nᵢ of k words, n in all: 1 where all words have as many (Jégou et al.
+    2010, "Improving bag-of-features for large scale image search", eq. 3); 0 without words."""
+    shares = populations / max(1, int(populations.sum()))
+    return float(len(shares) * (shares**2).sum())
+
+
 @dataclass(frozen=True)
 class Balance:
     """How evenly the descriptors of the training fill the words.
 
-    imbalance: k·Σ(nᵢ / n)², 1 where all words have as many (Jégou et al. 2010, "Improving bag-of-features
-    for large scale image search", eq. 3). empty: words without any. percentiles: 101 numbers, of the
-    descriptors a word has.
+    imbalance: see the function. empty: words without any. percentiles: 101 numbers, of the descriptors a
+    word has.
     """
 
     imbalance: float
@@ -29,9 +35,8 @@ class Balance:
     @classmethod
     def of(cls, populations: NDArray[np.integer]) -> Balance:
         """The balance of words with these numbers of descriptors."""
-        shares = populations / max(1, int(populations.sum()))
         return cls(
-            imbalance=float(len(shares) * (shares**2).sum()),
+            imbalance=imbalance(populations),
             empty=int((populations == 0).sum()),
             percentiles=tuple(int(p) for p in np.percentile(populations, np.arange(101), method="nearest")),
         )

@@ -15,10 +15,14 @@ from commands import run, run_process
 import handcraft
 from handcraft.cli import cli
 from handcraft.options import (
+    METHODS,
+    AsmkOptions,
+    BowOptions,
     FeatureOptions,
     IndexOptions,
     MatchOptions,
     QueryOptions,
+    SignatureOptions,
     VerificationOptions,
     VocabularyOptions,
 )
@@ -140,6 +144,10 @@ DEFAULTS = [
     ("index", "--detector", FeatureOptions().detector),
     ("index", "--upright", "upright" if FeatureOptions().upright else "oriented"),
     ("index", "--keep-features", "keep-features" if IndexOptions().keep_features else "no-keep-features"),
+    ("index", "--method", f"the store's, {METHODS[0]} for a new one"),
+    ("index", "--bits", "the descriptors' dimension"),
+    ("index", "--aggregated", "aggregated" if SignatureOptions().aggregated else "single"),
+    ("index", "--binary", "binary" if SignatureOptions().binary else "real"),
     ("build-vocab", "--words", VocabularyOptions().words),
     ("build-vocab", "--depth", VocabularyOptions().depth),
     ("build-vocab", "--sample", VocabularyOptions().sample),
@@ -151,9 +159,21 @@ DEFAULTS = [
     ("match", "--ratio", MatchOptions().ratio),
     ("query", "--top", QueryOptions().top),
     ("query", "--verify-depth", VerificationOptions().depth),
-    ("query", "--directions", QueryOptions().directions),
-    ("evaluate", "--directions", QueryOptions().directions),
 ]
+SEARCHING = [
+    ("--method", "the store's"),
+    ("--assignments", f"{AsmkOptions().assignments} for asmk, {BowOptions().assignments} for bow"),
+    ("--neighbours", BowOptions().neighbours),
+    ("--alpha", AsmkOptions().alpha),
+    ("--tau", AsmkOptions().tau),
+    ("--deviation", AsmkOptions().deviation),
+    ("--idf", "idf" if AsmkOptions().idf else "no-idf"),
+    ("--burstiness", "for bow alone"),
+    ("--norm", BowOptions().norm),
+    ("--stop-words", BowOptions().stop_words),
+    ("--directions", QueryOptions().directions),
+]
+DEFAULTS += [(command, *option) for command in ("query", "evaluate") for option in SEARCHING]
 
 
 @pytest.mark.parametrize(("command", "option", "default"), DEFAULTS)
@@ -170,11 +190,26 @@ def test_flags_are_off_unless_asked_for() -> None:
     features = FeatureOptions()
     assert not any((features.spread, features.doubled))
     assert not QueryOptions().verify
+    assert (BowOptions().burstiness, AsmkOptions().burstiness) == (True, False)  # "for bow alone"
 
 
 def test_every_option_of_training_can_be_set() -> None:
     names = {parameter.name for parameter in cli.commands["build-vocab"].params}
     assert {field.name for field in fields(VocabularyOptions)} - names == {"tolerance"}
+
+
+@pytest.mark.parametrize("name", ["query", "evaluate"])
+def test_every_option_of_voting_can_be_set(name: str) -> None:
+    """But for the variance of soft assignment."""
+    names = {parameter.name for parameter in COMMANDS[name].params}
+    options = {field.name for kind in (BowOptions, AsmkOptions) for field in fields(kind)}
+    assert options - names == {"assignment_variance"}
+    assert "method" in names
+
+
+def test_every_option_of_signatures_can_be_set() -> None:
+    names = {parameter.name for parameter in COMMANDS["index"].params}
+    assert {field.name for field in fields(SignatureOptions)} | {"method"} <= names
 
 
 @pytest.mark.parametrize("name", ["index", "build-vocab", "match", "features show"])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from commands import run, sentence
-from photographs import SCENES, save, scene
+from photographs import SCENES, save, scene, segment_bytes
 
 import handcraft
 from handcraft.options import DETECTORS, VocabularyOptions
@@ -118,8 +118,98 @@ def test_features_need_not_be_kept(own: Path) -> None:
 def test_threads_change_nothing(own: Path) -> None:
     run("index", "photos", "--store", "one", "--threads", "1")
     run("index", "photos", "--store", "two", "--threads", "2")
-    index = Path("segments") / "000001.index.h5"
-    assert (own / "one" / index).read_bytes() == (own / "two" / index).read_bytes()
+    one = segment_bytes(own / "one")
+    assert one.keys() == {f"000001.{part}.h5" for part in ("index", "signatures", "features")}
+    assert one == segment_bytes(own / "two")
+
+
+# --- how photos are voted for ---
+
+
+def votes_by(store: str) -> str:
+    """What `info` says of it."""
+    found = re.search(r"^votes by +(.*)$", run("info", "--store", store).out, re.MULTILINE)
+    assert found is not None
+    return found[1]
+
+
+def test_bags_of_words_get_signatures(own: Path) -> None:
+    outcome = run("index", "photos", "--store", "bags", "--method", "bow")
+    assert outcome.out.startswith("10 photos added, 0 updated, 0 unchanged in ")
+    assert votes_by("bags") == "bow"
+    facts = run("info", "--store", "bags", "--json").data
+    assert facts["methods"] == {"bow": {}}
+    assert [segment["signatures_bytes"] for segment in facts["segments"]] == [0]
+    outcome = run("index", "photos", "--store", "bags", "--method", "asmk")
+    assert outcome.out.startswith("0 photos added, 0 updated, 10 unchanged in ")
+    assert votes_by("bags") == "bow, asmk (128 bits)"
+    facts = run("info", "--store", "bags", "--json").data
+    assert list(facts["methods"]) == ["bow", "asmk"]
+    assert [segment["signatures_bytes"] > 0 for segment in facts["segments"]] == [True]
+    asmk = ("query", "query.jpg", "--json", "--method", "asmk", "--store")
+    assert run(*asmk, "bags").data["hits"] == run(*asmk, ".handcraft").data["hits"]
+    assert run("check", "--store", "bags").code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--bits", "64"), "asmk (64 bits), bow"),
+        (("--single",), "asmk (128 bits a feature), bow"),
+        (("--real", "--method", "asmk"), "asmk (128 numbers), bow"),
+        (("--aggregated", "--binary", "--bits", "0"), "asmk (128 bits), bow"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_what_is_kept_for_asmk(own: Path, arguments: tuple[str, ...], said: str) -> None:
+    run("index", "photos/views", "--store", "other", *arguments)
+    assert votes_by("other") == said
+    run("index", "photos/scene-3.jpg", "--store", "other")  # as the store does, whatever the default
+    assert votes_by("other") == said
+    query = ("query", "photos/scene-3.jpg", "--store", "other", "--directions", "1", "--json")
+    assert run(*query).data["hits"][0]["name"] == "photos/scene-3.jpg"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("--method", "vlad"), "There is no method 'vlad'; the methods are asmk, bow."),
+        (("--bits", "12"), "bits=12 is not a multiple of 8; give 64 or 128, for example."),
+        (
+            ("--bits", "256"),
+            "Signatures of 256 bits are longer than the descriptors, which have 128 dimensions; "
+            "give --bits 128 or less.",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_signatures_that_cannot_be(own: Path, arguments: tuple[str, ...], text: str) -> None:
+    assert sentence(run("index", "photos", "--store", "other", *arguments, code=1)) == text
+    assert not (own / "other" / "manifest.json").exists()
+    assert sentence(run("index", "photos", *arguments, code=1)) == text  # nor in a store that there is
+    run("check")
+
+
+def test_other_signatures_than_the_stores_are_refused(own: Path) -> None:
+    assert sentence(run("index", "photos", "--bits", "64", code=1)) == (
+        "The store votes by asmk with bits 128, aggregated True, binary True, the options ask for bits 64, "
+        "aggregated True, binary True; leave them out, or make another store with `handcraft index --store`."
+    )
+    assert votes_by(".handcraft") == "asmk (128 bits), bow"
+
+
+def test_real_signatures_of_single_features_are_refused(own: Path) -> None:
+    text = sentence(run("index", "photos", "--single", "--real", "--store", "other", code=1))
+    assert text.startswith("Signatures of single features are binary; ")
+
+
+def test_signatures_cannot_be_added_without_kept_features(own: Path) -> None:
+    run("index", "photos", "--store", "bags", "--method", "bow", "--no-keep-features")
+    assert sentence(run("index", "photos", "--store", "bags", "--method", "asmk", code=1)) == (
+        f"The store {own / 'bags'} keeps no features of 10 photos, so they cannot be given other words or "
+        "signatures; index them again into a new store with `handcraft index --store`."
+    )
+    assert votes_by("bags") == "bow"
 
 
 @pytest.mark.parametrize(
@@ -129,6 +219,8 @@ def test_threads_change_nothing(own: Path) -> None:
         ("photos", "--threads", "-1"),
         ("photos", "--max-features", "0"),
         ("photos", "--max-size", "5"),
+        ("photos", "--bits", "-8"),
+        ("photos", "--bits", "many"),
         ("photos", "--no-such-option"),
         ("photos", "--store", "query.jpg"),
     ],

@@ -12,6 +12,8 @@ from commands import run, sentence
 from photographs import SCENES, save, scene
 
 import handcraft
+from handcraft.cli.common import size
+from handcraft.options import METHODS
 
 PHOTOS = SCENES + 2
 AMOUNT = r"[\d.]+ (?:bytes|KB|MB)"
@@ -79,6 +81,12 @@ def test_info_in_json(own: Path) -> None:
     assert data["training"]["photos"] == facts.training.photos
     assert data["bytes"] == facts.bytes
     assert [segment["entries"] for segment in data["segments"]] == [facts.segments[0].entries]
+    assert [segment["signatures_bytes"] for segment in data["segments"]] == [
+        facts.segments[0].signatures_bytes
+    ]
+    signatures = {"bits": 128, "aggregated": True, "binary": True}
+    assert data["methods"] == facts.methods == {"asmk": signatures, "bow": {}}
+    assert list(data["methods"]) == ["asmk", "bow"]  # the first is the one that queries vote by
     assert "names" not in data
     assert run("info", "--json", "--photos").data["names"] == list(handcraft.open(".handcraft").names)
 
@@ -91,10 +99,15 @@ def test_info_as_text_says_the_same(own: Path) -> None:
     assert facts_of["photos of"] == "."
     assert facts_of["photos"] == "9"
     assert facts_of["features"] == f"{facts.segments[0].features:,} of {facts.fingerprint}"
+    assert facts_of["votes by"] == "asmk (128 bits), bow"
     assert facts_of["words"] == f"{facts.words:,}, of which {facts.words_used:,} occur"
     assert facts_of["generation"] == str(facts.generation)
-    last = run("info").out.splitlines()[-1].split()
+    head, last = (line.split() for line in run("info").out.splitlines()[-2:])
+    assert head == ["segment", "photos", "removed", "entries", "index", "signatures", "features"]
     assert last[:4] == ["1", "9", "1", f"{facts.segments[0].entries:,}"]
+    segment = facts.segments[0]
+    sizes = (segment.index_bytes, segment.signatures_bytes, segment.features_bytes)
+    assert last[4:] == [word for bytes_ in sizes for word in size(bytes_).split()]
 
 
 def test_names_are_listed_one_a_line(own: Path) -> None:
@@ -106,11 +119,11 @@ def test_names_are_listed_one_a_line(own: Path) -> None:
 
 def test_check_of_a_whole_store(own: Path) -> None:
     outcome = run("check")
-    assert re.fullmatch(rf"\.handcraft is whole: 10 photos, 4 files, {AMOUNT} read\.\n", outcome.out)
+    assert re.fullmatch(rf"\.handcraft is whole: 10 photos, 5 files, {AMOUNT} read\.\n", outcome.out)
     assert outcome.err == ""
     data = run("check", "--json").data
     assert data.pop("bytes") > 0
-    expected = {"store": str(own / ".handcraft"), "whole": True, "photos": PHOTOS, "files": 4, "problems": []}
+    expected = {"store": str(own / ".handcraft"), "whole": True, "photos": PHOTOS, "files": 5, "problems": []}
     assert data == expected
 
 
@@ -200,3 +213,14 @@ def test_evaluate_says_what_is_missing(own: Path, truth: Path) -> None:
 def test_evaluate_takes_the_options_of_soft_assignment(own: Path, truth: Path, option: str) -> None:
     run("evaluate", "--queries", "queries", "--ground-truth", truth, option, "2")
     run("evaluate", "--queries", "queries", "--ground-truth", truth, option, "0", code=2)
+
+
+def test_evaluate_votes_by_the_method_that_is_asked_for(own: Path, truth: Path) -> None:
+    arguments = ("evaluate", "--queries", "queries", "--ground-truth", truth)
+    for method in METHODS:
+        data = run(*arguments, "--method", method, "--json").data
+        assert data["mean_average_precision"] == 0.75
+    text = sentence(run(*arguments, "--method", "vlad", code=1))
+    assert text == "There is no method 'vlad'; the methods are asmk, bow."
+    text = sentence(run(*arguments, "--tau", "1", code=1))
+    assert text == "tau=1.0 is not from -1 to below 1; give 0, for example."

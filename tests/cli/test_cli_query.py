@@ -27,7 +27,7 @@ def test_the_ranking_as_text(here: Path) -> None:
     assert head.split() == ["rank", "score", "inliers", "photo"]
     expected = handcraft.open(".handcraft").query("query.jpg", top=3).hits
     assert [line.split() for line in hits] == [
-        [str(hit.rank), f"{hit.score:5.3f}", "-", f"photos/{hit.name.removeprefix('photos/')}"]
+        [str(hit.rank), f"{hit.score:6.4f}", "-", f"photos/{hit.name.removeprefix('photos/')}"]
         for hit in expected
     ]
     assert re.fullmatch(r"10 photos searched with [\d,]+ features in \d+\.\d\d s\.", last)
@@ -49,7 +49,7 @@ def test_json_holds_what_the_text_says(here: Path) -> None:
     text = run("query", "query.jpg", "--verify").out.splitlines()[1:-1]
     data = run("query", "query.jpg", "--verify", "--json").data
     assert [
-        [str(hit["rank"]), f"{hit['score']:5.3f}", str(hit["inliers"] or "-"), hit["name"]]
+        [str(hit["rank"]), f"{hit['score']:6.4f}", str(hit["inliers"] or "-"), hit["name"]]
         for hit in data["hits"]
     ] == [line.split() for line in text]
     assert [Path(hit["path"]) for hit in data["hits"]] == [here / hit["name"] for hit in data["hits"]]
@@ -246,10 +246,75 @@ def test_directions(own: Path) -> None:
     assert run("query", "upright.png", "--directions", "0", code=2).out == ""
 
 
-@pytest.mark.parametrize("option", ["--assignments", "--neighbours"])
-def test_soft_assignment_changes_the_scores(here: Path, option: str) -> None:
-    usual = run("query", "query.jpg", "--json").data
-    softer = run("query", "query.jpg", "--json", option, "5").data
-    assert [hit["score"] for hit in softer["hits"]] != [hit["score"] for hit in usual["hits"]]
-    assert softer["hits"][0]["name"] == usual["hits"][0]["name"]
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [
+        ("asmk", ("--assignments", "2")),
+        ("asmk", ("--alpha", "3")),
+        ("asmk", ("--tau", "0.3")),
+        ("asmk", ("--deviation", "0.25")),
+        ("asmk", ("--idf",)),
+        ("bow", ("--assignments", "2")),
+        ("bow", ("--neighbours", "5")),
+        ("bow", ("--norm", "1")),
+        ("bow", ("--no-burstiness",)),
+        ("bow", ("--stop-words", "0.5")),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value[0],
+)
+def test_the_options_of_each_method_change_the_scores_of_it_alone(
+    here: Path, method: str, arguments: tuple[str, ...]
+) -> None:
+    other = "bow" if method == "asmk" else "asmk"
+    scores = {}
+    for name in (method, other):
+        usual, changed = (
+            run("query", "query.jpg", "--json", "--directions", "1", "--method", name, *more).data["hits"]
+            for more in ((), arguments)
+        )
+        scores[name] = [hit["score"] for hit in usual] != [hit["score"] for hit in changed]
+        assert changed[0]["name"] == usual[0]["name"]
+    assert scores == {method: True, other: arguments[0] == "--assignments"}  # which both have
+
+
+def test_a_method_is_asked_for_by_name(own: Path) -> None:
+    """The store's own, unless another is."""
+    query = ("query", "query.jpg", "--json", "--store")
+    usual, asmk, bow = (
+        run(*query, ".handcraft", *more).data["hits"]
+        for more in ((), ("--method", "asmk"), ("--method", "bow"))
+    )
+    assert usual == asmk != bow
+    run("index", "photos", "--store", "bags", "--method", "bow")
+    assert run(*query, "bags").data["hits"] == bow
+    text = sentence(run(*query, "bags", "--method", "asmk", code=1))
+    assert text == (
+        f"The store {own / 'bags'} does not vote by asmk but by bow; "
+        "add it with `handcraft index --method asmk`."
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("--method", "vlad"), "There is no method 'vlad'; the methods are asmk, bow."),
+        (("--alpha", "0"), "alpha=0.0 is not above 0; give 3, for example."),
+        (("--tau", "1"), "tau=1.0 is not from -1 to below 1; give 0, for example."),
+        (("--tau", "nan"), "tau=nan is not from -1 to below 1; give 0, for example."),
+        (("--deviation", "-1"), "deviation=-1.0 is too small; give 0 or more."),
+        (("--stop-words", "1"), "stop_words=1.0 is not from 0 to below 1."),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_options_that_make_no_sense(here: Path, arguments: tuple[str, ...], text: str) -> None:
+    assert sentence(run("query", "query.jpg", *arguments, code=1)) == text
+
+
+@pytest.mark.parametrize("arguments", [("--norm", "3"), ("--alpha", "much"), ("--tau", ""), ("--idf", "yes")])
+def test_values_of_another_kind_are_wrong_usage(here: Path, arguments: tuple[str, ...]) -> None:
+    assert "Usage: " in run("query", "query.jpg", *arguments, code=2).err
+
+
+@pytest.mark.parametrize("option", ["--assignments", "--neighbours", "--norm"])
+def test_counts_of_none_are_wrong_usage(here: Path, option: str) -> None:
     assert run("query", "query.jpg", option, "0", code=2).out == ""

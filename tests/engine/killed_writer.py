@@ -2,8 +2,8 @@
 
 python killed_writer.py JOB FOLDER MOMENTS
 
-JOB is index, optimize or build_vocabulary. FOLDER holds photos/ and template/, a store to begin
-with, which may be missing. For each moment the template is copied to FOLDER/store-N, a child of
+JOB is index, optimize, add_signatures or build_vocabulary. FOLDER holds photos/ and template/, a store
+to begin with, which may be missing. For each moment the template is copied to FOLDER/store-N, a child of
 this process does the job there, and is killed as it is about to make one of the calls that change
 the disk; a write is cut in half. Prints JSON: {"calls": those of an uninterrupted run, "kills": [{"store":
 path, "signal": 9, "committed": photos of the last commit}, ...]}.
@@ -36,6 +36,8 @@ def do(job: str, store: handcraft.Store, photos: Path) -> None:
         store.add(photos, options=IndexOptions(photos_per_commit=PHOTOS_PER_COMMIT))
     elif job == "optimize":
         store.optimize()
+    elif job == "add_signatures":
+        store.add(photos, options=IndexOptions(method="asmk"))
     elif job == "build_vocabulary":
         store.build_vocabulary(photos, VocabularyOptions(words=WORDS))
     else:

@@ -165,7 +165,7 @@ def test_the_number_of_threads_changes_no_byte(own: Path) -> None:
     for store in stores:
         store.add(own / "photos", options=IndexOptions(photos_per_commit=4))
     one, two = (segment_bytes(store.path) for store in stores)
-    assert len(one) == 6
+    assert len(one) == 9
     assert one == two
     found = [ranking(store.query(own / "query.jpg", verify=True)) for store in stores]
     assert found[0] == found[1]
@@ -181,7 +181,7 @@ def test_features_are_kept_only_if_wanted(own: Path) -> None:
     store = handcraft.open(own / "another")
     store.add(own / "photos", options=IndexOptions(keep_features=False))
     assert store.info().segments[0].features_bytes == 0
-    assert sorted(segment_bytes(store.path)) == ["000001.index.h5"]
+    assert sorted(segment_bytes(store.path)) == ["000001.index.h5", "000001.signatures.h5"]
     assert handcraft.open(own / ".handcraft").info().segments[0].features_bytes > 0
     kept = handcraft.open(own / ".handcraft").query(own / "query.jpg", options=ONCE, verify=True)
     assert ranking(store.query(own / "query.jpg", options=ONCE, verify=True)) == ranking(kept)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,11 @@ from PIL import Image
 
 import handcraft
 from handcraft.errors import StoreError, StoreLockedError
-from handcraft.options import FeatureOptions, IndexOptions, VocabularyOptions
+from handcraft.options import FeatureOptions, IndexOptions, SignatureOptions, VocabularyOptions
 from handcraft.storage.locks import LOCK_FILE
 
 PHOTOS = SCENES + 2
+PARTS = ("index", "signatures", "features")  # the files of a segment
 KILLED_WRITER = Path(__file__).with_name("killed_writer.py")
 PER_COMMIT = IndexOptions(photos_per_commit=2)  # as in killed_writer.py
 SMALL = VocabularyOptions(words=300)
@@ -63,9 +65,10 @@ def kill(job: str, folder: Path, moments: int) -> list[dict[str, object]]:
     return list(report["kills"])
 
 
-def rankings(store: handcraft.Store, folder: Path) -> list[object]:
-    query = folder / "query.jpg"
-    return [ranking(store.query(query, options=ONCE, verify=verify)) for verify in (False, True)]
+def rankings(store: handcraft.Store, folder: Path, method: str = "") -> list[object]:
+    """By a method, or by the store's own."""
+    query, options = folder / "query.jpg", replace(ONCE, method=method)
+    return [ranking(store.query(query, options=options, verify=verify)) for verify in (False, True)]
 
 
 def assert_no_litter(store: handcraft.Store) -> None:
@@ -114,10 +117,12 @@ def test_a_first_run_goes_on_after_kill_9(photos: Path, tmp_path: Path) -> None:
         assert_no_litter(store)
 
 
-def test_optimize_goes_on_after_kill_9(photos: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("aggregated", [True, False], ids=["aggregated", "single"])
+def test_optimize_goes_on_after_kill_9(photos: Path, tmp_path: Path, aggregated: bool) -> None:
     folder = copy_with(photos, tmp_path)
     template = handcraft.open(folder / "template")
-    template.add(folder / "photos", options=PER_COMMIT)
+    signatures = SignatureOptions(aggregated=aggregated)
+    template.add(folder / "photos", options=replace(PER_COMMIT, signatures=signatures))
     template.remove(folder / "photos" / "scene-4.jpg")
     before = rankings(template, folder)
     kills = kill("optimize", folder, 7)
@@ -134,6 +139,28 @@ def test_optimize_goes_on_after_kill_9(photos: Path, tmp_path: Path) -> None:
         assert rankings(store, folder) == before
         assert_no_litter(store)
     assert segments == {5, 1}  # killed before the commit, and after it
+
+
+def test_adding_signatures_goes_on_after_kill_9(photos: Path, tmp_path: Path) -> None:
+    folder = copy_with(photos, tmp_path)
+    template = handcraft.open(folder / "template")
+    template.add(folder / "photos", options=IndexOptions(method="bow", photos_per_commit=5))
+    expected = handcraft.open(shutil.copytree(template.path, folder / "expected"))
+    expected.add(folder / "photos", options=IndexOptions(method="asmk"))
+    after = rankings(expected, folder, "asmk")
+    kills = kill("add_signatures", folder, 6)
+    assert {report["signal"] for report in kills} == {9}
+    methods = []
+    for report in kills:
+        store = handcraft.open(str(report["store"]))
+        assert store.check().problems == ()
+        methods.append(tuple(store.info().methods))
+        assert rankings(store, folder, "bow") == rankings(template, folder, "bow")
+        assert store.add(folder / "photos", options=IndexOptions(method="asmk")).unchanged == PHOTOS
+        assert store.check().problems == ()
+        assert rankings(store, folder, "asmk") == after
+        assert_no_litter(store)
+    assert set(methods) == {("bow",), ("bow", "asmk")}
 
 
 def test_build_vocabulary_goes_on_after_kill_9(photos: Path, tmp_path: Path) -> None:
@@ -397,5 +424,5 @@ def test_a_limit_on_the_size_of_files(photos: Path, tmp_path: Path) -> None:
     assert done.stdout.startswith(f"No space is left to write {store.path / 'segments'}")
     assert store.check().problems == ()
     assert len(store) == 2
-    assert segment_bytes(store.path).keys() == {"000001.index.h5", "000001.features.h5"}
+    assert segment_bytes(store.path).keys() == {f"000001.{part}.h5" for part in PARTS}
     assert store.add(folder / "photos").added == PHOTOS - 2

@@ -70,7 +70,7 @@ def test_the_old_vocabulary_and_segments_are_gone(own: Path) -> None:
     store.build_vocabulary(own / "photos", SMALL)
     (new,) = store.path.glob("vocabulary-*.h5")
     assert new != old
-    assert len(segment_bytes(store.path)) == 2
+    assert len(segment_bytes(store.path)) == 3
     assert store.check().problems == ()
 
 

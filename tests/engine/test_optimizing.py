@@ -54,11 +54,13 @@ def test_removed_photos_are_dropped_for_good(pieces: handcraft.Store) -> None:
 def test_the_files_that_were_merged_are_gone(pieces: handcraft.Store) -> None:
     pieces.optimize()
     (number,) = (segment.number for segment in pieces.info().segments)
-    assert sorted(segment_bytes(pieces.path)) == [f"{number:06d}.features.h5", f"{number:06d}.index.h5"]
+    assert sorted(segment_bytes(pieces.path)) == [
+        f"{number:06d}.{part}.h5" for part in ("features", "index", "signatures")
+    ]
     check = pieces.check()
     assert check.problems == ()
     on_disk = sum(1 for path in pieces.path.rglob("*") if path.suffix in (".h5", ".json"))
-    assert check.files == on_disk == 4
+    assert check.files == on_disk == 5
 
 
 def test_the_kept_features_are_those_of_the_live_photos(

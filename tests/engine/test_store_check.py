@@ -17,6 +17,7 @@ from handcraft.options import IndexOptions
 from handcraft.storage.manifest import FileEntry
 
 PHOTOS = SCENES + 2
+FILES = ["000001.index.h5", "000001.signatures.h5", "000001.features.h5", "vocabulary"]
 
 
 def change_manifest(store: Path, change: Callable[[dict[str, Any]], object]) -> None:
@@ -41,7 +42,7 @@ def test_a_whole_store_has_no_problems(own: Path) -> None:
     assert report.problems == ()
     assert report.photos == PHOTOS
     files = [path for path in store.path.rglob("*") if path.suffix in (".h5", ".json")]
-    assert report.files == len(files) == 4
+    assert report.files == len(files) == 5
     sizes = {path.name: path.stat().st_size for path in files if path.suffix == ".h5"}
     assert report.bytes == sum(sizes.values())
 
@@ -56,8 +57,8 @@ def test_check_counts_live_photos(own: Path) -> None:
 def test_check_tells_its_progress(own: Path) -> None:
     steps: list[tuple[str, int, int]] = []
     handcraft.open(own / ".handcraft").check(progress=lambda *step: steps.append(step))
-    assert [done for _, done, _ in steps] == [0, 1, 2, 3]
-    assert {(stage, total) for stage, _, total in steps} == {("checking", 3)}
+    assert [done for _, done, _ in steps] == [0, 1, 2, 3, 4]
+    assert {(stage, total) for stage, _, total in steps} == {("checking", 4)}
 
 
 def test_info_says_what_the_store_holds(own: Path) -> None:
@@ -65,7 +66,9 @@ def test_info_says_what_the_store_holds(own: Path) -> None:
     store.add(save(scene(40), own / "more.jpg"))
     store.remove(own / "photos" / "scene-0.jpg")
     facts = store.info()
-    assert (facts.store, facts.root, facts.method) == (own / ".handcraft", own, "bow")
+    assert (facts.store, facts.root) == (own / ".handcraft", own)
+    assert facts.methods == {"asmk": {"bits": 128, "aggregated": True, "binary": True}, "bow": {}}
+    assert list(facts.methods) == ["asmk", "bow"]
     assert facts.photos == PHOTOS
     assert facts.fingerprint.startswith("hessian-affine-rootsift (128 x uint8")
     assert facts.words == store.snapshot.vocabulary.words
@@ -76,6 +79,7 @@ def test_info_says_what_the_store_holds(own: Path) -> None:
     assert first.features >= first.entries > 0
     sizes = {name: len(data) for name, data in segment_bytes(store.path).items()}
     assert first.index_bytes == sizes["000001.index.h5"]
+    assert first.signatures_bytes == sizes["000001.signatures.h5"]
     assert first.features_bytes == sizes["000001.features.h5"]
 
 
@@ -93,7 +97,7 @@ def test_every_commit_counts_a_generation(own: Path) -> None:
 # --- damage that check finds ---
 
 
-@pytest.mark.parametrize("name", ["000001.index.h5", "000001.features.h5", "vocabulary"])
+@pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("where", ["first", "middle", "last"])
 def test_check_finds_a_flipped_byte(own: Path, name: str, where: str) -> None:
     store = handcraft.open(own / ".handcraft")
@@ -104,7 +108,7 @@ def test_check_finds_a_flipped_byte(own: Path, name: str, where: str) -> None:
     assert problem == f"{path} has changed since it was written: its checksum differs."
 
 
-@pytest.mark.parametrize("name", ["000001.index.h5", "000001.features.h5", "vocabulary"])
+@pytest.mark.parametrize("name", FILES)
 def test_check_finds_a_missing_file(own: Path, name: str) -> None:
     store = handcraft.open(own / ".handcraft")
     (path,) = store.path.rglob(f"{name}*")
@@ -112,7 +116,7 @@ def test_check_finds_a_missing_file(own: Path, name: str) -> None:
     assert store.check().problems == (f"{path} is missing.",)
 
 
-@pytest.mark.parametrize("name", ["000001.index.h5", "000001.features.h5", "vocabulary"])
+@pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("left", [0, 1000, -1])
 def test_check_finds_a_truncated_file(own: Path, name: str, left: int) -> None:
     store = handcraft.open(own / ".handcraft")
@@ -193,9 +197,9 @@ def ask_everything(own: Path) -> list[str]:
 
 def test_a_store_of_a_newer_format(own: Path) -> None:
     before = segment_bytes(own / ".handcraft")
-    change_manifest(own / ".handcraft", lambda data: data.update(format=2, something="new"))
+    change_manifest(own / ".handcraft", lambda data: data.update(format=3, something="new"))
     expected = (
-        f"The store {own / '.handcraft'} has format 2, this handcraft reads up to 1; "
+        f"The store {own / '.handcraft'} has format 3, this handcraft reads up to 2; "
         "install a newer handcraft."
     )
     assert set(ask_everything(own)) == {expected}
@@ -204,12 +208,13 @@ def test_a_store_of_a_newer_format(own: Path) -> None:
     assert segment_bytes(own / ".handcraft") == before
 
 
-def test_a_segment_of_a_newer_format(own: Path) -> None:
-    path = own / ".handcraft" / "segments" / "000001.index.h5"
+@pytest.mark.parametrize("part", ["index", "signatures"])
+def test_a_segment_of_a_newer_format(own: Path, part: str) -> None:
+    path = own / ".handcraft" / "segments" / f"000001.{part}.h5"
     with h5py.File(path, "r+") as file:
         file.attrs["format"] = 2
     size = path.stat().st_size
-    change_manifest(own / ".handcraft", lambda data: data["segments"][0]["index"].update(size=size))
+    change_manifest(own / ".handcraft", lambda data: data["segments"][0][part].update(size=size))
     assert set(ask_everything(own)) == {
         f"{path} has format 2, this handcraft reads up to 1; install a newer handcraft."
     }
@@ -236,7 +241,7 @@ def test_a_damaged_manifest(own: Path, text: str) -> None:
     sentences = {*ask_everything(own)}
     assert len(sentences) == 1
     assert sentences.pop().startswith((f"{path} is damaged; ", f"The store {own / '.handcraft'} has format"))
-    assert len(segment_bytes(own / ".handcraft")) == 2  # nothing was swept away
+    assert len(segment_bytes(own / ".handcraft")) == 3  # nothing was swept away
 
 
 @pytest.mark.parametrize(
@@ -249,9 +254,18 @@ def test_a_damaged_manifest(own: Path, text: str) -> None:
         lambda data: data["vocabulary"].update(size="many"),
         lambda data: data["segments"][0].update(removed=[99999]),
         lambda data: data["segments"][0].pop("features"),
+        lambda data: data["segments"][0].pop("signatures"),
+        lambda data: data["segments"][0].update(signatures=None),
         lambda data: data.update(root=None),
+        lambda data: data.update(methods={}),
+        lambda data: data["methods"].update(asmk={"colour": "red"}),
+        lambda data: data["methods"].update(asmk={"bits": "many"}),
+        lambda data: data["methods"].update(asmk={"bits": 64}),
     ],
-    ids=["fingerprint", "parameter", "parameters", "name", "size", "removed", "features", "root"],
+    ids=[
+        *("fingerprint", "parameter", "parameters", "name", "size", "removed", "features", "signatures"),
+        *("no signatures", "root", "methods", "option", "bits", "other bits"),
+    ],
 )
 def test_a_manifest_with_nonsense_in_it_is_a_sentence_for_a_reader(
     own: Path, change: Callable[[dict[str, Any]], object]
@@ -261,15 +275,16 @@ def test_a_manifest_with_nonsense_in_it_is_a_sentence_for_a_reader(
         handcraft.open(own / ".handcraft").query(own / "query.jpg")
 
 
-@pytest.mark.parametrize("name", ["000001.index.h5", "vocabulary"])
+@pytest.mark.parametrize("name", ["000001.index.h5", "000001.signatures.h5", "vocabulary"])
 def test_a_missing_file_is_named(own: Path, name: str) -> None:
     (path,) = (own / ".handcraft").rglob(f"{name}*")
     path.unlink()
     assert set(ask_everything(own)) == {f"{path} is missing; run `handcraft check`."}
 
 
-def test_a_truncated_segment_is_named(own: Path) -> None:
-    path = own / ".handcraft" / "segments" / "000001.index.h5"
+@pytest.mark.parametrize("part", ["index", "signatures"])
+def test_a_truncated_segment_is_named(own: Path, part: str) -> None:
+    path = own / ".handcraft" / "segments" / f"000001.{part}.h5"
     size = path.stat().st_size
     path.write_bytes(path.read_bytes()[: size // 2])
     expected = f"{path} has {size // 2} bytes instead of {size}; run `handcraft check`."
@@ -283,14 +298,15 @@ def test_a_writer_sweeps_nothing_of_a_store_that_it_cannot_read(own: Path) -> No
     assert (own / ".handcraft" / "segments" / "000009.index.h5").exists()
 
 
-def test_a_damaged_header_is_a_sentence(own: Path) -> None:
+@pytest.mark.parametrize(("part", "arrays"), [("index", 16), ("signatures", 3)])
+def test_a_damaged_header_is_a_sentence(own: Path, part: str, arrays: int) -> None:
     """HDF5 proves its own headers; what it finds must reach the user as a sentence."""
-    path = own / ".handcraft" / "segments" / "000001.index.h5"
+    path = own / ".handcraft" / "segments" / f"000001.{part}.h5"
     with h5py.File(path) as file:
         names = list(file)
     data = path.read_bytes()
     places = [data.index(name.encode()) for name in names]
-    assert len(set(places)) > 10
+    assert len(set(places)) == arrays
     for place in (0, 9, *places):
         damaged = bytearray(data)
         damaged[place] ^= 0xFF

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -227,14 +226,12 @@ def test_a_store_that_is_missing_is_refused(own: Path) -> None:
 
 
 def test_a_store_of_other_features_is_refused(own: Path) -> None:
-    manifest = own / ".handcraft" / "manifest.json"
-    facts = json.loads(manifest.read_text(encoding="utf-8"))
-    facts["fingerprint"]["descriptor"] = "learned"
-    manifest.write_text(json.dumps(facts), encoding="utf-8")
+    other = handcraft.open(own / "other", features=FeatureOptions(detector="sift"))
+    other.add(own / "photos" / "views")
     store = handcraft.open(own / "new")
     with pytest.raises(FingerprintError) as error:
-        store.build_vocabulary(options=SMALL, from_store=own / ".handcraft")
-    assert "holds learned (128 x uint8" in str(error.value)
+        store.build_vocabulary(options=SMALL, from_store=other.path)
+    assert "holds sift-rootsift (128 x uint8" in str(error.value)
     assert "would be for hessian-affine-rootsift (128 x uint8" in str(error.value)
     assert not store.path.exists()
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from handcraft.index.bow import QueryVector, query_vector
+from handcraft.index.bow import BowQuery, BowScorer
 from handcraft.index.collection import Collection, make_collection
 from handcraft.index.segment import Segment, build_segment
+from handcraft.options import BowOptions
 from handcraft.types import Features, Photo
 
 VOCABULARY_SIZE = 12
-VARIANCE = 6250.0
 
 Words = list[int]
 
@@ -74,10 +74,22 @@ def make_collection_in_pieces(
     return make_collection(segments, removed, vocabulary_size)
 
 
-def hard_query(words: Sequence[int], idf: NDArray[np.float32]) -> QueryVector:
+def bow(collection: Collection, **options: float) -> BowScorer:
+    """What scores a collection by bags of words with these options."""
+    return BowScorer(collection, BowOptions(**options))
+
+
+def hard_query(scorer: BowScorer, words: Sequence[int]) -> BowQuery:
     """The query whose features have one word each."""
     table = np.array(words, np.int32).reshape(-1, 1)
-    return query_vector(table, np.zeros(table.shape, np.float32), idf, VARIANCE)
+    return scorer.query(table, np.zeros(table.shape, np.float32))
+
+
+def scores_of(collection: Collection, words: Sequence[int]) -> Callable[[int], NDArray[np.float32]]:
+    """The scores of the photos of a segment, by its place, with the query of these words."""
+    scorer = bow(collection)
+    query = hard_query(scorer, words)
+    return lambda place: scorer.score(query, place)
 
 
 def same_bits(a: NDArray[np.generic], b: NDArray[np.generic]) -> bool:

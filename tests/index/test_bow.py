@@ -1,29 +1,45 @@
-"""The query's vector, and the cosine of it with photos."""
+"""The query's vector, and how alike it is to photos."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from index.samples import (
-    VARIANCE,
     VOCABULARY_SIZE,
+    bow,
     hard_query,
     make_collection_in_pieces,
     make_segment,
     photos,
     same_bits,
+    scores_of,
 )
 from oracles import index as oracle
 
-from handcraft.index.bow import QueryVector, query_vector, score_segment
-from handcraft.index.segment import Postings
+from handcraft.errors import HandcraftError
+from handcraft.index.bow import BowQuery
+from handcraft.index.collection import Collection, make_collection
+from handcraft.index.postings import Postings
+from handcraft.options import BowOptions
 
-IDF = np.linspace(0.5, 2.7, VOCABULARY_SIZE).astype(np.float32)
+# Each word in a number of photos of its own, and each in the one photo.
+STAIRS = [list(range(i + 1)) for i in range(VOCABULARY_SIZE)]
+EQUAL = [list(range(VOCABULARY_SIZE))]
+
+options = st.fixed_dictionaries(
+    {
+        "norm": st.sampled_from([1, 2]),
+        "burstiness": st.booleans(),
+        "stop_words": st.sampled_from([0.0, 0.3, 0.7]),
+        "assignment_variance": st.sampled_from([1000.0, 6250.0, 50_000.0]),
+    }
+)
 
 
 @st.composite
@@ -42,76 +58,70 @@ def assigned(draw: st.DrawFn) -> tuple[list[list[int]], list[list[float]]]:
     return words, distances
 
 
-def make_vector(
-    words: list[list[int]], distances: list[list[float]], idf: np.ndarray = IDF, variance: float = VARIANCE
-) -> QueryVector:
+def ask(
+    words: list[list[int]],
+    distances: list[list[float]],
+    collection: list[list[int]] = STAIRS,
+    **options: Any,
+) -> BowQuery:
     shape = (len(words), len(words[0]) if words else 1)
-    return query_vector(
-        np.array(words, np.int32).reshape(shape),
-        np.array(distances, np.float32).reshape(shape),
-        idf,
-        variance,
+    return bow(make_collection_in_pieces(collection), **options).query(
+        np.array(words, np.int32).reshape(shape), np.array(distances, np.float32).reshape(shape)
     )
 
 
-def tf_idf(vector: QueryVector, idf: np.ndarray = IDF) -> dict[int, float]:
-    """The query's own weights by word: those that vote have the photo's idf in them."""
-    return {
-        word: weight / float(idf[word])
-        for word, weight in zip(vector.words.tolist(), vector.weights.tolist(), strict=True)
-    }
+def weights_of(query: BowQuery) -> dict[int, float]:
+    return dict(zip(query.words.tolist(), query.weights.tolist(), strict=True))
 
 
 # --- the query ---
 
 
-@given(assigned(), st.sampled_from([1000.0, VARIANCE, 50_000.0]))
+@given(assigned(), options)
 def test_weights_are_those_of_the_oracle(
-    assignment: tuple[list[list[int]], list[list[float]]], variance: float
+    assignment: tuple[list[list[int]], list[list[float]]], options: dict[str, Any]
 ) -> None:
-    soft = oracle.query_frequencies(*assignment, variance)
-    expected = {word: math.sqrt(frequency) * float(IDF[word]) for word, frequency in soft.items()}
-    length = oracle.norm(expected)
-    vector = make_vector(*assignment, variance=variance)
-    assert [vector.words.dtype, vector.weights.dtype] == [np.uint32, np.float32]
-    assert vector.words.tolist() == sorted(soft)
-    assert tf_idf(vector) == pytest.approx(
+    soft = oracle.query_frequencies(*assignment, options["assignment_variance"])
+    idf = oracle.without_stop_words(oracle.idf(STAIRS, VOCABULARY_SIZE), options["stop_words"])
+    expected = {w: v for w, v in oracle.vector(soft, idf, options["burstiness"]).items() if v > 0}
+    length = oracle.norm(expected, options["norm"])
+    query = ask(*assignment, **options)
+    assert [query.words.dtype, query.weights.dtype] == [np.uint32, np.float32]
+    assert query.words.tolist() == sorted(expected)
+    assert weights_of(query) == pytest.approx(
         {word: value / length for word, value in expected.items()}, rel=1e-5, abs=1e-12
     )
-    if soft:
-        assert oracle.norm(tf_idf(vector)) == pytest.approx(1, abs=1e-6)
 
 
 def test_soft_weights_by_hand() -> None:
     """Philbin et al. 2008: exp(−d²/2σ²), scaled to sum to 1."""
     near, far = math.exp(-100 / 200), math.exp(-300 / 200)
-    vector = make_vector([[3, 5]], [[100, 300]], np.ones(VOCABULARY_SIZE, np.float32), 100)
-    tf = {3: near / (near + far), 5: far / (near + far)}  # a cosine of √tf: their sum is 1 already
-    assert tf_idf(vector, np.ones(VOCABULARY_SIZE)) == pytest.approx(
-        {word: math.sqrt(frequency) for word, frequency in tf.items()}, rel=1e-6
+    query = ask([[3, 5]], [[100, 300]], EQUAL, assignment_variance=100.0)
+    # A cosine of √tf: their sum is 1 already.
+    assert weights_of(query) == pytest.approx(
+        {3: math.sqrt(near / (near + far)), 5: math.sqrt(far / (near + far))}, rel=1e-6
     )
 
 
 def test_the_nearest_word_may_be_far_away() -> None:
     """exp(−d²/2σ²) itself would be 0 for all three."""
-    far = make_vector([[3, 5, 7]], [[2e7, 2e7 + 2000, 2e7 + 8000]])
-    near = make_vector([[3, 5, 7]], [[0, 2000, 8000]])
+    far = ask([[3, 5, 7]], [[2e7, 2e7 + 2000, 2e7 + 8000]])
+    near = ask([[3, 5, 7]], [[0, 2000, 8000]])
     assert far.words.tolist() == [3, 5, 7]
     assert far.weights == pytest.approx(near.weights, rel=1e-5)
 
 
 def test_a_word_that_is_none_does_not_vote() -> None:
-    with_none = make_vector([[3, 5, -1], [5, -1, -1]], [[1, 2, math.inf], [3, math.inf, math.inf]])
+    with_none = ask([[3, 5, -1], [5, -1, -1]], [[1, 2, math.inf], [3, math.inf, math.inf]])
     assert with_none.words.tolist() == [3, 5]
-    whole = make_vector([[3, 5], [5, -1]], [[1, 2], [3, math.inf]])
+    whole = ask([[3, 5], [5, -1]], [[1, 2], [3, math.inf]])
     assert same_bits(with_none.weights, whole.weights)
 
 
 def test_a_larger_variance_makes_votes_more_alike() -> None:
-    equal = np.ones(VOCABULARY_SIZE, np.float32)
     weights = [
-        tf_idf(make_vector([[3, 4]], [[0, 5000]], equal, variance), equal)[4]
-        for variance in (500, 5000, 50_000, 5e6)
+        weights_of(ask([[3, 4]], [[0, 5000]], EQUAL, assignment_variance=variance))[4]
+        for variance in (500.0, 5000.0, 50_000.0, 5e6)
     ]
     assert weights == sorted(weights)
     assert weights[0] < 0.1
@@ -120,66 +130,80 @@ def test_a_larger_variance_makes_votes_more_alike() -> None:
 
 def test_more_words_a_feature_change_the_vector() -> None:
     words, distances = [[3, 5, 7]], [[0.0, 1000.0, 2000.0]]
-    seen = [make_vector([words[0][:k]], [distances[0][:k]]).words.tolist() for k in (1, 2, 3)]
+    seen = [ask([words[0][:k]], [distances[0][:k]]).words.tolist() for k in (1, 2, 3)]
     assert seen == [[3], [3, 5], [3, 5, 7]]
 
 
-def test_a_repeated_word_counts_by_its_root() -> None:
-    vector = hard_query([1, 1, 1, 1, 2], np.ones(VOCABULARY_SIZE, np.float32))
-    assert vector.weights.tolist() == pytest.approx([2 / math.sqrt(5), 1 / math.sqrt(5)])
+@pytest.mark.parametrize(("burstiness", "one", "four"), [(True, 1, 2), (False, 1, 4)])
+def test_a_repeated_word_counts_by_its_root(burstiness: bool, one: float, four: float) -> None:
+    query = hard_query(bow(make_collection_in_pieces(EQUAL), burstiness=burstiness), [1, 1, 1, 1, 2])
+    length = math.hypot(one, four)
+    assert query.weights.tolist() == pytest.approx([four / length, one / length])
 
 
 def test_words_that_no_photo_holds_do_not_vote() -> None:
-    idf = IDF.copy()
-    idf[5] = 0
-    vector = hard_query([3, 5, 5, 7], idf)
-    assert vector.words.tolist() == [3, 7]
-    assert same_bits(vector.weights, hard_query([3, 7], idf).weights)
+    scorer = bow(make_collection_in_pieces([[3], [7, 3]]))
+    query = hard_query(scorer, [3, 5, 5, 7])
+    assert query.words.tolist() == [3, 7]
+    assert same_bits(query.weights, hard_query(scorer, [3, 7]).weights)
+
+
+def test_the_most_frequent_words_are_left_out() -> None:
+    """Word 0 is in every photo of the stairs, word 11 in one. Of three equals the first go."""
+    query = hard_query(bow(make_collection_in_pieces(STAIRS), stop_words=0.25), [0, 1, 2, 3, 11])
+    assert query.words.tolist() == [3, 11]
+    equals = bow(make_collection_in_pieces([[1, 4, 9]]), stop_words=0.67)
+    assert hard_query(equals, [1, 4, 9]).words.tolist() == [9]
 
 
 @pytest.mark.parametrize("shape", [(0, 1), (0, 3), (4, 0)])
-def test_a_query_without_words(shape: tuple[int, int]) -> None:
-    vector = query_vector(np.empty(shape, np.int32), np.empty(shape, np.float32), IDF, VARIANCE)
-    assert (vector.words.tolist(), vector.weights.tolist()) == ([], [])
-    assert (vector.words.dtype, vector.weights.dtype) == (np.uint32, np.float32)
+@pytest.mark.parametrize("norm", [1, 2])
+def test_a_query_without_words(shape: tuple[int, int], norm: int) -> None:
+    scorer = bow(make_collection_in_pieces(STAIRS), norm=norm)
+    query = scorer.query(np.empty(shape, np.int32), np.empty(shape, np.float32))
+    assert (query.words.tolist(), query.weights.tolist()) == ([], [])
+    assert (query.words.dtype, query.weights.dtype) == (np.uint32, np.float32)
+    assert scorer.score(query, 0).tolist() == [0] * len(STAIRS)
 
 
 def test_a_query_of_unknown_words_alone() -> None:
-    vector = hard_query([3, 5], np.zeros(VOCABULARY_SIZE, np.float32))
-    assert (vector.words.tolist(), vector.weights.tolist()) == ([], [])
+    query = hard_query(bow(make_collection_in_pieces([[1]])), [3, 5])
+    assert (query.words.tolist(), query.weights.tolist()) == ([], [])
 
 
 def test_the_order_of_features_does_not_matter() -> None:
     words, distances = [[3, 5], [1, 3], [7, -1]], [[10.0, 20.0], [5.0, 9.0], [2.0, math.inf]]
-    a = make_vector(words, distances)
-    b = make_vector(words[::-1], distances[::-1])
+    a = ask(words, distances)
+    b = ask(words[::-1], distances[::-1])
     assert a.words.tolist() == b.words.tolist()
     assert a.weights == pytest.approx(b.weights, rel=1e-6)
 
 
-# --- cosines ---
+# --- scores ---
 
 
-@given(photos(), assigned())
-def test_scores_are_the_cosines_of_the_oracle(
-    collection: list[list[int]], assignment: tuple[list[list[int]], list[list[float]]]
+@given(photos(), assigned(), options)
+def test_scores_are_those_of_the_oracle(
+    collection: list[list[int]],
+    assignment: tuple[list[list[int]], list[list[float]]],
+    options: dict[str, Any],
 ) -> None:
-    found = make_collection_in_pieces(collection)
-    vector = make_vector(*assignment, idf=found.idf)
-    scores = score_segment(vector, found.segments[0], found.norms[0])
+    scorer = bow(make_collection_in_pieces(collection), **options)
+    scores = scorer.score(ask(*assignment, collection, **options), 0)
     assert (scores.dtype, scores.shape) == (np.float32, (len(collection),))
-    expected = oracle.scores(*assignment, VARIANCE, collection, VOCABULARY_SIZE)
-    assert scores.tolist() == pytest.approx(expected, rel=2e-6, abs=1e-7)
+    expected = oracle.scores(*assignment, collection, VOCABULARY_SIZE, **options)
+    assert scores.tolist() == pytest.approx(expected, rel=2e-6, abs=2e-7)
 
 
-@given(photos())
-def test_a_photo_is_most_like_itself(collection: list[list[int]]) -> None:
-    found = make_collection_in_pieces(collection)
+@pytest.mark.parametrize("norm", [1, 2])
+@given(collection=photos())
+def test_a_photo_is_most_like_itself(norm: int, collection: list[list[int]]) -> None:
+    scorer = bow(make_collection_in_pieces(collection), norm=norm)
     for number, words in enumerate(collection):
-        scores = score_segment(hard_query(words, found.idf), found.segments[0], found.norms[0])
+        scores = scorer.score(hard_query(scorer, words), 0)
         if words:
             assert scores[number] == pytest.approx(1, abs=1e-6)
-        assert scores.max(initial=0) <= 1 + 1e-6
+        assert scores.max(initial=0) <= 1
         assert scores.min(initial=0) >= 0
 
 
@@ -189,45 +213,66 @@ def test_a_photo_of_many_features_is_most_like_itself(seed: int) -> None:
     collection = [generator.integers(0, 62_500, 2000).tolist() for _ in range(20)]
     collection.append((generator.zipf(1.2, 5000) % 62_500).tolist())
     collection.append([7] * 300 + list(range(300)))  # a frequency that saturates, on both sides
-    found = make_collection_in_pieces(collection, vocabulary_size=62_500)
+    scorer = bow(make_collection_in_pieces(collection, vocabulary_size=62_500), norm=1 + seed % 2)
     for number, words in enumerate(collection):
-        scores = score_segment(hard_query(words, found.idf), found.segments[0], found.norms[0])
+        scores = scorer.score(hard_query(scorer, words), 0)
         assert scores[number] == pytest.approx(1, abs=1e-4)  # thousands of terms, added as float32
-        assert scores.max() <= 1 + 1e-6
+        assert scores.max() <= 1
         assert scores.argmax() == number
 
 
+@pytest.mark.parametrize("changed", [{"norm": 1}, {"burstiness": False}, {"stop_words": 0.5}])
+def test_options_change_the_scores(changed: dict[str, Any]) -> None:
+    collection = make_collection_in_pieces([[1, 1, 1, 2], [1, 2, 2, 3], [1]])
+    query = [1, 1, 2, 3]
+    one, other = (
+        scorer.score(hard_query(scorer, query), 0) for scorer in (bow(collection), bow(collection, **changed))
+    )
+    assert not np.allclose(one, other, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"norm": 3}, "norm=3 is neither 1 nor 2."),
+        ({"stop_words": 1.0}, "stop_words=1.0 is not from 0 to below 1."),
+        ({"stop_words": -0.1}, "stop_words=-0.1 is not from 0 to below 1."),
+        ({"assignments": 0}, "assignments=0 is too small; give 1 or more."),
+        ({"neighbours": 0}, "neighbours=0 is too small; give 1 or more."),
+    ],
+)
+def test_options_that_cannot_be(wrong: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(HandcraftError) as error:
+        BowOptions(**wrong)
+    assert str(error.value) == sentence
+
+
 def test_photos_without_features_score_0() -> None:
-    found = make_collection_in_pieces([[], [1], []])
-    scores = score_segment(hard_query([1], found.idf), found.segments[0], found.norms[0])
-    assert scores.tolist() == pytest.approx([0, 1, 0])
+    assert scores_of(make_collection_in_pieces([[], [1], []]), [1])(0).tolist() == pytest.approx([0, 1, 0])
 
 
-def test_an_empty_query_scores_0() -> None:
-    found = make_collection_in_pieces([[3], [1]])
-    assert score_segment(hard_query([], found.idf), found.segments[0], found.norms[0]).tolist() == [0, 0]
+def collection_of(postings: Postings) -> Collection:
+    return make_collection([replace(make_segment([[1], [3]]), postings=postings)], [[]], VOCABULARY_SIZE)
 
 
-def test_what_lies_beyond_the_postings_is_not_read() -> None:
+@pytest.mark.parametrize("norm", [1, 2])
+def test_what_lies_beyond_the_postings_is_not_read(norm: int) -> None:
     """Arrays are parts of a file: behind the last word another array begins."""
-    segment = make_segment([[1], [3]])
-    postings = segment.postings
+    postings = make_segment([[1], [3]]).postings
     longer = {
         "words": np.append(postings.words, np.uint32(9)),
         "offsets": np.append(postings.offsets, postings.offsets[-1] + np.uint64(1)),
         "photo_ids": np.append(postings.photo_ids, np.uint16(1)),
         "frequencies": np.append(postings.frequencies, np.uint8(100)),
     }
-    part = replace(segment, postings=Postings(**{name: array[:-1] for name, array in longer.items()}))
-    query = QueryVector(np.array([3, 9, 10], np.uint32), np.array([0.5, 0.5, 0.5], np.float32))
-    assert score_segment(query, part, np.ones(2, np.float32)).tolist() == [0, 0.5]
+    scorer = bow(collection_of(Postings(**{name: array[:-1] for name, array in longer.items()})), norm=norm)
+    query = BowQuery(np.array([3, 9, 10], np.uint32), np.array([0.5, 0.25, 0.25], np.float32))
+    assert scorer.score(query, 0).tolist() == [0, 0.5]
 
 
 def test_scoring_leaves_the_norms_as_they_were() -> None:
-    found = make_collection_in_pieces([[3], [1, 3]])
-    before = found.norms[0].copy()
-    query = hard_query([3], found.idf)
-    first = score_segment(query, found.segments[0], found.norms[0])
-    second = score_segment(query, found.segments[0], found.norms[0])
-    assert same_bits(first, second)
-    assert same_bits(found.norms[0], before)
+    scorer = bow(make_collection_in_pieces([[3], [1, 3]]))
+    before = scorer.norms[0].copy()
+    query = hard_query(scorer, [3])
+    assert same_bits(scorer.score(query, 0), scorer.score(query, 0))
+    assert same_bits(scorer.norms[0], before)

@@ -10,17 +10,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from index.samples import (
     VOCABULARY_SIZE,
-    hard_query,
+    bow,
     make_collection_in_pieces,
     make_photo,
     make_segment,
     photos,
     same_bits,
+    scores_of,
 )
 from oracles import index as oracle
 
 from handcraft.errors import StoreError
-from handcraft.index.bow import score_segment
 from handcraft.index.collection import Collection, make_collection
 from handcraft.index.segment import merge_segments
 
@@ -30,17 +30,14 @@ numbers = st.sets(st.integers(0, 7))
 
 def live_norms(collection: Collection) -> np.ndarray:
     """(live photos,) in order of their ids."""
-    parts = [norms[alive] for norms, alive in zip(collection.norms, collection.live, strict=True)]
+    parts = [norms[alive] for norms, alive in zip(bow(collection).norms, collection.live, strict=True)]
     return np.concatenate([np.empty(0, np.float32), *parts])
 
 
 def live_scores(collection: Collection, query: list[int]) -> np.ndarray:
     """(live photos,) the cosines with the query of these words."""
-    vector = hard_query(query, collection.idf)
-    parts = [
-        score_segment(vector, segment, norms)[alive]
-        for segment, norms, alive in zip(collection.segments, collection.norms, collection.live, strict=True)
-    ]
+    score = scores_of(collection, query)
+    parts = [score(place)[alive] for place, alive in enumerate(collection.live)]
     return np.concatenate([np.empty(0, np.float32), *parts])
 
 
@@ -62,9 +59,9 @@ def test_norms_are_those_of_the_whole_collection(
 ) -> None:
     alive = [words for i, words in enumerate(collection) if i not in dead]
     weights = oracle.idf(alive, VOCABULARY_SIZE)
-    expected = [oracle.norm(oracle.vector(words, weights)) for words in alive]
+    expected = [oracle.norm(oracle.vector(oracle.frequencies(words), weights)) for words in alive]
     found = make_collection_in_pieces(collection, cuts, dead)
-    assert [norms.dtype for norms in found.norms] == [np.float32] * len(found.segments)
+    assert [norms.dtype for norms in bow(found).norms] == [np.float32] * len(found.segments)
     assert live_norms(found) == pytest.approx(np.array(expected), rel=1e-6, abs=0)
 
 
@@ -113,7 +110,7 @@ def test_merging_changes_no_score(
     collection: list[list[int]], cuts: list[int], dead: set[int], query: list[int]
 ) -> None:
     before = make_collection_in_pieces(collection, cuts, dead)
-    segment = merge_segments(before.segments, before.live, VOCABULARY_SIZE)
+    segment = merge_segments(before.segments, before.live, VOCABULARY_SIZE, None)
     after = make_collection([segment], [[]], VOCABULARY_SIZE)
     assert same_bits(after.idf, before.idf)
     assert same_bits(live_norms(after), live_norms(before))
@@ -181,7 +178,7 @@ def test_a_posting_of_a_photo_that_the_segment_does_not_hold() -> None:
     damaged = replace(segment, postings=replace(segment.postings, photo_ids=ids))
     collection = make_collection([damaged], [()], VOCABULARY_SIZE)
     with pytest.raises(StoreError) as error:
-        _ = collection.norms
+        _ = bow(collection).norms
     assert str(error.value) == (
         "The store is damaged: a segment votes for a photo that it does not hold; run `handcraft check`."
     )

@@ -12,7 +12,8 @@ from index.samples import VOCABULARY_SIZE, make_features, photos
 from oracles import index as oracle
 
 from handcraft.index.geometry import Geometry
-from handcraft.index.segment import MAX_PHOTOS, Postings
+from handcraft.index.postings import Postings
+from handcraft.index.segment import MAX_PHOTOS
 
 
 def invert(collection: Sequence[Sequence[int]], vocabulary_size: int = VOCABULARY_SIZE) -> Postings:

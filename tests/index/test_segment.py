@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from index.samples import VOCABULARY_SIZE, make_features, make_photo, make_segment, photos, same_bits
 
 from handcraft.errors import HandcraftError, StoreError
+from handcraft.index.postings import Postings
 from handcraft.index.segment import (
     MAX_PHOTOS,
-    Postings,
     Segment,
     build_segment,
     check_segment,
@@ -77,7 +77,7 @@ def test_merging_makes_no_segment_of_more_photos() -> None:
     )
     alive = np.ones(count, np.bool_)
     with pytest.raises(StoreError, match="at most 65536 photos, not 65538"):
-        merge_segments([half, half], [alive, alive], VOCABULARY_SIZE)
+        merge_segments([half, half], [alive, alive], VOCABULARY_SIZE, None)
 
 
 @pytest.mark.parametrize("word", [VOCABULARY_SIZE, 2**31 - 1, -1])
@@ -98,12 +98,12 @@ def test_merging_is_building_the_live_photos_at_once(
     for start, end in itertools.pairwise(ends):
         segments.append(make_segment(collection[start:end], start))
         live.append(np.array([i not in dead for i in range(start, end)], np.bool_))
-    merged = merge_segments(segments, live, VOCABULARY_SIZE)
+    merged = merge_segments(segments, live, VOCABULARY_SIZE, None)
     alive = [i for i in range(len(collection)) if i not in dead]
     parts = [make_segment([collection[i]], i) for i in alive]
-    at_once = merge_segments(parts, [np.ones(1, np.bool_)] * len(parts), VOCABULARY_SIZE) if parts else None
-    if at_once is None:
-        at_once = make_segment([])
+    at_once = make_segment([])
+    if parts:
+        at_once = merge_segments(parts, [np.ones(1, np.bool_)] * len(parts), VOCABULARY_SIZE, None)
     assert equal(merged, at_once)
     assert merged.photos.names == [make_photo(i).name for i in alive]
     assert [merged.geometry.words_of(i).tolist() for i in range(len(alive))] == [
@@ -116,13 +116,13 @@ def test_merging_is_building_the_live_photos_at_once(
 def test_merging_two_halves_is_building_the_whole(collection: list[list[int]], cut: int) -> None:
     halves = [make_segment(collection[:cut]), make_segment(collection[cut:], min(cut, len(collection)))]
     live = [np.ones(len(half), np.bool_) for half in halves]
-    assert equal(merge_segments(halves, live, VOCABULARY_SIZE), make_segment(collection))
+    assert equal(merge_segments(halves, live, VOCABULARY_SIZE, None), make_segment(collection))
 
 
 def test_merging_leaves_its_segments_as_they_were() -> None:
     segment = make_segment(SAMPLE)
     before = {name: array.copy() for name, array in arrays(segment).items()}
-    merge_segments([segment, segment], [np.ones(4, np.bool_), np.zeros(4, np.bool_)], VOCABULARY_SIZE)
+    merge_segments([segment, segment], [np.ones(4, np.bool_), np.zeros(4, np.bool_)], VOCABULARY_SIZE, None)
     assert all(same_bits(array, before[name]) for name, array in arrays(segment).items())
 
 
@@ -134,8 +134,8 @@ def test_merging_leaves_its_segments_as_they_were() -> None:
 def test_segments_come_back(collection: list[list[int]], tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("segment") / "000001.index.h5"
     segment = make_segment(collection)
-    write_segment(path, segment, {"method": "bow"})
-    found = read_segment(path, VOCABULARY_SIZE)
+    write_segment(path, segment, {"vocabulary": "abc"})
+    found = read_segment(path, VOCABULARY_SIZE, {"vocabulary": "abc"})
     assert equal(found, segment)
     assert check_segment(found, VOCABULARY_SIZE) == []
     assert [repr(found.photos.photo(i)) for i in range(len(found))] == [
@@ -145,10 +145,10 @@ def test_segments_come_back(collection: list[list[int]], tmp_path_factory: pytes
 
 def test_a_segment_from_disk_merges(tmp_path: Path) -> None:
     write_segment(tmp_path / "a", make_segment(SAMPLE), {})
-    segment = read_segment(tmp_path / "a", VOCABULARY_SIZE)
+    segment = read_segment(tmp_path / "a", VOCABULARY_SIZE, {})
     alive = np.array([True, False, True, True])
-    write_segment(tmp_path / "b", merge_segments([segment], [alive], VOCABULARY_SIZE), {})
-    found = read_segment(tmp_path / "b", VOCABULARY_SIZE)
+    write_segment(tmp_path / "b", merge_segments([segment], [alive], VOCABULARY_SIZE, None), {})
+    found = read_segment(tmp_path / "b", VOCABULARY_SIZE, {})
     assert found.photos.names == [make_photo(i).name for i in (0, 2, 3)]
     assert check_segment(found, VOCABULARY_SIZE) == []
 
@@ -161,7 +161,7 @@ def test_a_segment_without_one_of_its_arrays(tmp_path: Path, monkeypatch: pytest
         patch.setattr(module, "_PARTS", {k: v for k, v in module._PARTS.items() if k != "postings"})
         write_segment(tmp_path / "file", segment, {})
     with pytest.raises(StoreError, match=r"has no array 'postings\.words'"):
-        read_segment(tmp_path / "file", VOCABULARY_SIZE)
+        read_segment(tmp_path / "file", VOCABULARY_SIZE, {})
 
 
 MISFITS = {
@@ -186,14 +186,38 @@ def test_a_segment_whose_parts_do_not_fit_is_not_opened(name: str, tmp_path: Pat
     path = tmp_path / "000001.index.h5"
     write_segment(path, changed(segment, name, change(arrays(segment)[name])), {})
     with pytest.raises(StoreError) as error:
-        read_segment(path, VOCABULARY_SIZE)
+        read_segment(path, VOCABULARY_SIZE, {})
     assert str(error.value) == f"{path} is damaged: {misfit}; run `handcraft check`."
 
 
 def test_a_segment_with_words_of_a_larger_vocabulary_is_not_opened(tmp_path: Path) -> None:
     write_segment(tmp_path / "file", make_segment(SAMPLE), {})
     with pytest.raises(StoreError, match="out of the vocabulary; run `handcraft check`"):
-        read_segment(tmp_path / "file", 11)
+        read_segment(tmp_path / "file", 11, {})
+
+
+def test_a_segment_that_ends_early(tmp_path: Path) -> None:
+    """At every 4 KiB."""
+    path = tmp_path / "000001.index.h5"
+    write_segment(path, make_segment([words * 300 for words in SAMPLE]), {})
+    content = path.read_bytes()
+    assert len(content) > 40_000
+    for size in {*range(0, len(content), 4096), len(content) - 1}:
+        path.write_bytes(content[:size])
+        with pytest.raises(StoreError) as error:
+            read_segment(path, VOCABULARY_SIZE, {})
+        assert str(path) in str(error.value)
+
+
+def test_a_segment_of_another_vocabulary_is_not_opened(tmp_path: Path) -> None:
+    path = tmp_path / "000001.index.h5"
+    write_segment(path, make_segment(SAMPLE), {"vocabulary": "abc", "fingerprint": "rootsift"})
+    read_segment(path, VOCABULARY_SIZE, {"fingerprint": "rootsift"})
+    with pytest.raises(StoreError) as error:
+        read_segment(path, VOCABULARY_SIZE, {"fingerprint": "rootsift", "vocabulary": "abd"})
+    assert str(error.value) == (
+        f"{path} is of another store: its vocabulary is abc, not abd; run `handcraft check`."
+    )
 
 
 # --- check ---

@@ -36,13 +36,24 @@ def idf(photos: Sequence[Photo], vocabulary_size: int) -> list[float]:
     return values
 
 
-def vector(photo: Photo, weights: Sequence[float]) -> dict[int, float]:
-    """√tf · idf of each word."""
-    return {word: math.sqrt(count) * weights[word] for word, count in frequencies(photo).items()}
+def without_stop_words(weights: Sequence[float], share: float) -> list[float]:
+    """0 for this share of the words that occur, those of the least idf."""
+    occurring = sorted((weight, word) for word, weight in enumerate(weights) if weight > 0)
+    stopped = {word for _, word in occurring[: int(share * len(occurring))]}
+    return [0.0 if word in stopped else weight for word, weight in enumerate(weights)]
 
 
-def norm(values: Mapping[int, float]) -> float:
-    return math.sqrt(sum(value**2 for value in values.values()))
+def vector(
+    counts: Mapping[int, float], weights: Sequence[float], burstiness: bool = True
+) -> dict[int, float]:
+    """√tf · idf of each word, or tf · idf."""
+    return {
+        word: (math.sqrt(count) if burstiness else count) * weights[word] for word, count in counts.items()
+    }
+
+
+def norm(values: Mapping[int, float], power: int = 2) -> float:
+    return sum(value**power for value in values.values()) ** (1 / power)
 
 
 def query_frequencies(
@@ -62,24 +73,30 @@ def query_frequencies(
     return {word: min(total, MAX_FREQUENCY) for word, total in totals.items()}
 
 
-def cosine(a: Mapping[int, float], b: Mapping[int, float]) -> float:
-    """0 where one of them is zero."""
-    length = norm(a) * norm(b)
-    return sum(value * b.get(word, 0) for word, value in a.items()) / length if length else 0.0
+def likeness(a: Mapping[int, float], b: Mapping[int, float], power: int = 2) -> float:
+    """The cosine of two vectors, or what they share where each has ℓ1 norm 1; 0 where one of them is zero."""
+    if not (norm(a, power) and norm(b, power)):
+        return 0.0
+    pairs = [(value / norm(a, power), b.get(word, 0) / norm(b, power)) for word, value in a.items()]
+    return sum(x * y if power == 2 else min(x, y) for x, y in pairs)
 
 
 def scores(
     words: Sequence[Sequence[int]],
     squared_distances: Sequence[Sequence[float]],
-    variance: float,
     photos: Sequence[Photo],
     vocabulary_size: int,
+    *,
+    assignment_variance: float = 6250.0,
+    norm: int = 2,
+    burstiness: bool = True,
+    stop_words: float = 0.0,
 ) -> list[float]:
-    """The cosine of a query with each photo of a collection."""
-    weights = idf(photos, vocabulary_size)
-    soft = query_frequencies(words, squared_distances, variance)
-    query = {word: math.sqrt(frequency) * weights[word] for word, frequency in soft.items()}
-    return [cosine(query, vector(photo, weights)) for photo in photos]
+    """How alike a query and each photo of a collection are."""
+    weights = without_stop_words(idf(photos, vocabulary_size), stop_words)
+    query = vector(query_frequencies(words, squared_distances, assignment_variance), weights, burstiness)
+    vectors = [vector(frequencies(photo), weights, burstiness) for photo in photos]
+    return [likeness(query, photo, norm) for photo in vectors]
 
 
 def ranking(values: Iterable[float], top: int) -> list[tuple[int, float]]:

@@ -10,12 +10,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from index.samples import (
-    VARIANCE,
     VOCABULARY_SIZE,
+    bow,
     hard_query,
     make_collection_in_pieces,
     photos,
     same_bits,
+    scores_of,
 )
 from oracles import index as oracle
 
@@ -45,13 +46,12 @@ def test_the_shortlist_is_that_of_the_oracle(
     collection: list[list[int]], cuts: list[int], dead: set[int], query: list[int], top: int
 ) -> None:
     found = make_collection_in_pieces(collection, cuts, dead)
-    result = shortlist(hard_query(query, found.idf), found, top)
+    result = shortlist(scores_of(found, query), found, top)
     alive = [i for i in range(len(collection)) if i not in dead]
     scores = [0.0] * len(collection)
     cosines = oracle.scores(
         [[word] for word in query],
         [[0.0]] * len(query),
-        VARIANCE,
         [collection[i] for i in alive],
         VOCABULARY_SIZE,
     )
@@ -74,8 +74,8 @@ def test_any_segmentation_gives_the_same_bytes(
     collection: list[list[int]], cuts: list[int], query: list[int], top: int
 ) -> None:
     whole, pieces = make_collection_in_pieces(collection), make_collection_in_pieces(collection, cuts)
-    vector = hard_query(query, whole.idf)
-    assert same_shortlist(shortlist(vector, pieces, top), shortlist(vector, whole, top))
+    expected = shortlist(scores_of(whole, query), whole, top)
+    assert same_shortlist(shortlist(scores_of(pieces, query), pieces, top), expected)
 
 
 @pytest.mark.parametrize("top", [1, 10, 100, 1000])
@@ -86,7 +86,7 @@ def test_any_number_of_threads_gives_the_same_bytes(top: int) -> None:
     for cuts in ([], [200], list(range(0, 400, 13)), [0, 0, 399, 400]):
         for threads in (1, 2, 4):
             found = make_collection_in_pieces(photos, cuts, dead)
-            result = shortlist(hard_query(query, found.idf), found, top, threads)
+            result = shortlist(scores_of(found, query), found, top, threads)
             expected = expected or result
             assert same_shortlist(result, expected), (cuts, threads)
     assert expected is not None
@@ -97,13 +97,14 @@ def test_any_number_of_threads_gives_the_same_bytes(top: int) -> None:
 
 def test_several_searches_at_once() -> None:
     photos, query = large_collection()
-    found = make_collection_in_pieces(photos, range(0, 400, 50))
-    expected = shortlist(hard_query(query, found.idf), make_collection_in_pieces(photos), 50)
+    whole = make_collection_in_pieces(photos)
+    expected = shortlist(scores_of(whole, query), whole, 50)
     results: list[Shortlist] = []
-    fresh = make_collection(found.segments, [[]] * len(found.segments), VOCABULARY_SIZE)  # nothing is cached
+    scorer = bow(make_collection_in_pieces(photos, range(0, 400, 50)))  # nothing is cached
 
     def search() -> None:
-        results.append(shortlist(hard_query(query, fresh.idf), fresh, 50, threads=2))
+        asked = hard_query(scorer, query)
+        results.append(shortlist(lambda place: scorer.score(asked, place), scorer.collection, 50, threads=2))
 
     threads = [threading.Thread(target=search) for _ in range(8)]
     for thread in threads:
@@ -116,17 +117,17 @@ def test_several_searches_at_once() -> None:
 
 def test_equal_scores_rank_by_id() -> None:
     found = make_collection_in_pieces([[1, 2], [1], [3], [1], [1, 1], [1]], [2, 3])
-    result = shortlist(hard_query([1], found.idf), found, 4)
+    result = shortlist(scores_of(found, [1]), found, 4)
     assert result.ids.tolist() == [1, 3, 4, 5]  # a word alone has the same direction however often
     assert len(set(result.scores.tolist())) == 1
-    assert shortlist(hard_query([1], found.idf), found, 5).ids.tolist() == [1, 3, 4, 5, 0]
+    assert shortlist(scores_of(found, [1]), found, 5).ids.tolist() == [1, 3, 4, 5, 0]
 
 
 def test_dead_photos_and_those_without_a_word_are_never_found() -> None:
     found = make_collection_in_pieces([[1], [2], [], [1], [1, 2]], [1, 4], dead=[0, 4])
-    assert shortlist(hard_query([1], found.idf), found, 100).ids.tolist() == [3]
-    assert shortlist(hard_query([9], found.idf), found, 100).ids.tolist() == []
-    assert shortlist(hard_query([], found.idf), found, 100).ids.tolist() == []
+    assert shortlist(scores_of(found, [1]), found, 100).ids.tolist() == [3]
+    assert shortlist(scores_of(found, [9]), found, 100).ids.tolist() == []
+    assert shortlist(scores_of(found, []), found, 100).ids.tolist() == []
 
 
 def test_an_empty_collection() -> None:
@@ -134,20 +135,20 @@ def test_an_empty_collection() -> None:
         make_collection([], [], VOCABULARY_SIZE),
         make_collection_in_pieces([[1], [1]], [1], [0, 1]),
     ):
-        result = shortlist(hard_query([1], found.idf), found, 5, threads=2)
+        result = shortlist(scores_of(found, [1]), found, 5, threads=2)
         assert same_shortlist(result, Shortlist(np.empty(0, np.int64), np.empty(0, np.float32)))
 
 
 def test_a_top_of_none() -> None:
     found = make_collection_in_pieces([[1], [1]], [1])
-    assert shortlist(hard_query([1], found.idf), found, 0).ids.tolist() == []
+    assert shortlist(scores_of(found, [1]), found, 0).ids.tolist() == []
 
 
 def test_a_search_leaves_the_collection_as_it_was() -> None:
     found = make_collection_in_pieces([[1, 2], [1], [2]], [2], [1])
-    query = hard_query([1, 2], found.idf)
+    score = scores_of(found, [1, 2])
     live = [alive.copy() for alive in found.live]
-    first, second = shortlist(query, found, 3), shortlist(query, found, 3)
+    first, second = shortlist(score, found, 3), shortlist(score, found, 3)
     assert same_shortlist(first, second)
     assert all(same_bits(a, b) for a, b in zip(found.live, live, strict=True))
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,17 @@ SAMPLE = Manifest(
     root="..",
     fingerprint=FINGERPRINT,
     vocabulary=VOCABULARY,
+    methods={"asmk": {"bits": 64, "aggregated": False}, "bow": {}},
     segments=(
         SegmentEntry(
-            1, 500, FileEntry("segments/000001.index.h5", 1, "01"), FileEntry("segments/f", 2, "02"), (3, 7)
+            1,
+            500,
+            FileEntry("segments/000001.index.h5", 1, "01"),
+            FileEntry("segments/s", 5, "05"),
+            FileEntry("segments/f", 2, "02"),
+            (3, 7),
         ),
-        SegmentEntry(4, 2, FileEntry("segments/000004.index.h5", 3, "03"), None),
+        SegmentEntry(4, 2, FileEntry("segments/000004.index.h5", 3, "03"), None, None),
     ),
     generation=9,
     next_segment=5,
@@ -64,6 +71,7 @@ def manifests() -> st.SearchStrategy[Manifest]:
             st.just(photos),
             file_entries(),
             st.none() | file_entries(),
+            st.none() | file_entries(),
             st.sets(st.integers(0, photos - 1), max_size=4).map(sorted).map(tuple) if photos else st.just(()),
         )
     )
@@ -78,8 +86,10 @@ def manifests() -> st.SearchStrategy[Manifest]:
             st.dictionaries(st.text(), values, max_size=4),
         ),
         vocabulary=file_entries(),
+        methods=st.dictionaries(
+            st.text(), st.dictionaries(st.text(), values, max_size=3), min_size=1, max_size=3
+        ),
         segments=st.lists(segments, max_size=4).map(tuple),
-        method=st.text(),
         generation=st.integers(0, 10**12),
         next_segment=st.integers(1, 10**6),
     )
@@ -95,6 +105,7 @@ def test_manifests_come_back(manifest: Manifest) -> None:
     types = {name: type(value) for name, value in manifest.fingerprint.parameters.items()}
     assert {name: type(value) for name, value in found.fingerprint.parameters.items()} == types
     assert hash(found.segments) == hash(manifest.segments)  # tuples, not lists
+    assert list(found.methods) == list(manifest.methods)  # the first is the one that a query votes by
 
 
 def test_the_sample_comes_back(tmp_path: Path) -> None:
@@ -129,6 +140,7 @@ def test_every_file_is_listed() -> None:
     assert [entry.name for entry in SAMPLE.files] == [
         VOCABULARY.name,
         "segments/000001.index.h5",
+        "segments/s",
         "segments/f",
         "segments/000004.index.h5",
     ]
@@ -185,8 +197,8 @@ def test_a_file_that_is_no_manifest_is_damaged(tmp_path: Path, content: bytes) -
 
 
 def paths_of(value: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
-    """The way to every value of a manifest but the extractor's own parameters."""
-    if isinstance(value, dict) and path[-1:] != ("parameters",):
+    """The way to every value of a manifest but the extractor's and the methods' own parameters."""
+    if isinstance(value, dict) and path[-1:] != ("parameters",) and path[-2:-1] != ("methods",):
         return [path, *(found for key, one in value.items() for found in paths_of(one, (*path, key)))]
     if isinstance(value, list):
         return [path, *(found for key, one in enumerate(value) for found in paths_of(one, (*path, key)))]
@@ -204,7 +216,7 @@ PATHS = [path for path in paths_of(as_json(SAMPLE)) if path not in ((), ("format
 
 @pytest.mark.parametrize(
     "path",
-    [path for path in PATHS if isinstance(path[-1], str)],
+    [path for path in PATHS if isinstance(path[-1], str) and path[-2:-1] != ("methods",)],
     ids=lambda path: ".".join(map(str, path)),
 )
 def test_a_manifest_without_one_of_its_values_is_damaged(tmp_path: Path, path: tuple[str | int, ...]) -> None:
@@ -225,7 +237,9 @@ def test_a_value_of_another_type_is_damaged(tmp_path: Path, value: object) -> No
         parent = content
         for key in path[:-1]:
             parent = parent[key]
-        if isinstance(value, type(parent[path[-1]])) or (path[-1] == "features" and value is None):
+        if isinstance(value, type(parent[path[-1]])) or (
+            path[-1] in ("signatures", "features") and value is None
+        ):
             continue
         parent[path[-1]] = value
         rewrite(tmp_path, content)
@@ -242,6 +256,45 @@ def test_a_removed_photo_that_the_segment_does_not_have_is_damaged(
     content["segments"][0]["removed"] = removed
     rewrite(tmp_path, content)
     assert refused(tmp_path) == DAMAGED.format(path=tmp_path / MANIFEST_FILE)
+
+
+def test_no_method_to_vote_by_is_damaged(tmp_path: Path) -> None:
+    rewrite(tmp_path, {**as_json(SAMPLE), "methods": {}})
+    assert refused(tmp_path) == DAMAGED.format(path=tmp_path / MANIFEST_FILE)
+
+
+# --- manifests of other formats ---
+
+
+def as_format_1(manifest: Manifest) -> Any:
+    """As it was written before there were signatures."""
+    content = as_json(manifest)
+    del content["methods"]
+    for segment in content["segments"]:
+        del segment["signatures"]
+    return {**content, "format": 1, "method": "bow"}
+
+
+def test_format_1_votes_by_bags_of_words(tmp_path: Path) -> None:
+    rewrite(tmp_path, as_format_1(SAMPLE))
+    segments = tuple(replace(entry, signatures=None) for entry in SAMPLE.segments)
+    assert read_manifest(tmp_path) == replace(SAMPLE, methods={"bow": {}}, segments=segments)
+
+
+def test_the_next_commit_is_of_this_format(tmp_path: Path) -> None:
+    rewrite(tmp_path, as_format_1(SAMPLE))
+    write_manifest(tmp_path, read_manifest(tmp_path).next())
+    content = json.loads((tmp_path / MANIFEST_FILE).read_text())
+    assert (content["format"], content["methods"]) == (FORMAT, {"bow": {}})
+    assert "method" not in content
+
+
+@pytest.mark.parametrize("method", [None, 3, {"bow": {}}, ["bow"]])
+def test_format_1_without_its_method_is_damaged(tmp_path: Path, method: object) -> None:
+    content = as_format_1(SAMPLE)
+    for changed in ({**content, "method": method}, {k: v for k, v in content.items() if k != "method"}):
+        rewrite(tmp_path, changed)
+        assert refused(tmp_path) == DAMAGED.format(path=tmp_path / MANIFEST_FILE)
 
 
 @pytest.mark.parametrize("version", [FORMAT + 1, 10**30, "2", None, 1.5])
@@ -278,5 +331,7 @@ def test_a_full_disk_keeps_the_commit_before(tiny_disk: Path) -> None:
     write_manifest(tiny_disk, SAMPLE)
     many = tuple(range(65536))
     with pytest.raises(StoreError, match="No space is left"):
-        write_manifest(tiny_disk, SAMPLE.next(segments=(SegmentEntry(1, 65536, VOCABULARY, None, many),)))
+        write_manifest(
+            tiny_disk, SAMPLE.next(segments=(SegmentEntry(1, 65536, VOCABULARY, None, None, many),))
+        )
     assert read_manifest(tiny_disk) == SAMPLE

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import platform
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import llvmlite.binding
-import numba
 import numpy as np
 import pytest
+from assembly import fresh_assembly, host_has, only_x86, run_on_a_plain_processor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -237,17 +232,6 @@ def test_each_bit_of_a_row_changes_half_of_its_hash() -> None:
 # --- the instructions ---
 
 
-def fresh_assembly(function: Callable[..., None], call: Callable[[], object], module: str) -> str:
-    """The assembly of a kernel for the arguments that a call gives it; a kernel from numba's disk
-    cache cannot show its own."""
-    compiled = numba.njit(nogil=True)(function)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, compiled)
-        call()
-    (assembly,) = compiled.inspect_asm().values()
-    return str(assembly)
-
-
 def descend(dtype: str) -> None:
     centroids = some(90, 8, dtype)
     counts = np.array([89] + [0] * 89, np.uint32)
@@ -264,14 +248,9 @@ KERNELS = [
     pytest.param(descend_level, descend, "handcraft.vocabulary.assignment.descend_level", id="descend_level"),
     pytest.param(assign_points, cluster, "handcraft.vocabulary.kmeans.assign_points", id="assign_points"),
 ]
-X86 = platform.machine().lower() in ("x86_64", "amd64")
 
 
-def host_has(feature: str) -> bool:
-    return bool(llvmlite.binding.get_host_cpu_features().get(feature))
-
-
-@pytest.mark.skipif(not X86, reason=f"the instructions of {platform.machine()} are not known to this test")
+@only_x86
 @pytest.mark.parametrize(("kernel", "call", "module"), KERNELS)
 def test_bytes_are_multiplied_in_vectors(kernel: Any, call: Callable[[str], None], module: str) -> None:
     assembly = fresh_assembly(kernel.py_func, lambda: call("uint8"), module)
@@ -282,7 +261,7 @@ def test_bytes_are_multiplied_in_vectors(kernel: Any, call: Callable[[str], None
         assert re.search(r"\bv?(pmaddwd|pmulld|pmullw)\b.*%[xyz]mm", assembly)
 
 
-@pytest.mark.skipif(not X86, reason=f"the instructions of {platform.machine()} are not known to this test")
+@only_x86
 @pytest.mark.parametrize(("kernel", "call", "module"), KERNELS)
 def test_floats_are_multiplied_in_vectors_and_rounded(
     kernel: Any, call: Callable[[str], None], module: str
@@ -323,15 +302,5 @@ print(*digests, any(re.search("vpdpbusd|%[yz]mm", text) for text in texts))
 
 
 def test_a_processor_without_special_instructions_gives_the_same_bits(tmp_path: Path) -> None:
-    tests = Path(__file__).parents[1]
-    environment = {
-        **os.environ,
-        "NUMBA_CPU_NAME": "generic",
-        "NUMBA_CPU_FEATURES": "",
-        "NUMBA_CACHE_DIR": str(tmp_path),
-        "PYTHONPATH": os.pathsep.join([str(tests.parent), str(tests)]),
-    }
-    run = subprocess.run(
-        [sys.executable, "-c", PLAIN_PROCESSOR], env=environment, capture_output=True, text=True
-    )
-    assert run.stdout.split() == [results("uint8"), results("float32"), "False"], run.stderr
+    found = run_on_a_plain_processor(PLAIN_PROCESSOR, tmp_path)
+    assert found == [results("uint8"), results("float32"), "False"]

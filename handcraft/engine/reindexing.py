@@ -1,0 +1,85 @@
+"""Giving a store's photos other words, or another method to vote by, from the features that it keeps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from handcraft.engine.methods import changed_methods, encoder_of, signature_options
+from handcraft.engine.quantising import assign_all
+from handcraft.engine.reporting import Progress, silent
+from handcraft.engine.snapshot import Snapshot, open_snapshot, segment_file
+from handcraft.engine.writing import add_index
+from handcraft.errors import StoreError
+from handcraft.features.files import read_features
+from handcraft.index.geometry import Geometry
+from handcraft.index.postings import Postings
+from handcraft.index.segment import Segment, with_signatures
+from handcraft.options import IndexOptions
+from handcraft.storage.manifest import MANIFEST_FILE, Manifest, SegmentEntry, read_manifest, write_manifest
+from handcraft.vocabulary.tree import VocabularyTree
+
+
+def require_kept_features(store: Path) -> None:
+    """Raise StoreError if a store exists and does not keep the features of all its photos."""
+    if not (store / MANIFEST_FILE).exists():
+        return
+    without = sum(entry.photos for entry in read_manifest(store).segments if entry.features is None)
+    if without:
+        raise StoreError(
+            f"The store {store} keeps no features of {without} photos, so they cannot be given other "
+            "words or signatures; index them again into a new store with `handcraft index --store`."
+        )
+
+
+def add_method(
+    snapshot: Snapshot, options: IndexOptions, *, threads: int = 0, progress: Progress = silent
+) -> Snapshot:
+    """Let an opened store vote by the method that the options name, if it does not yet, and open it again.
+
+    The photos are not read: raises StoreError where their features were not kept, or where the options
+    ask for other signatures than the store has. The caller is the store's writer.
+    """
+    methods = changed_methods(snapshot.manifest, options, snapshot.vocabulary)
+    if methods is None:
+        return snapshot
+    require_kept_features(snapshot.store)
+    changed = snapshot.manifest.next(methods=methods)
+    reindex(snapshot, changed, snapshot.vocabulary, threads=threads, progress=progress)
+    return open_snapshot(snapshot.store)
+
+
+def reindex(
+    snapshot: Snapshot,
+    changed: Manifest,
+    tree: VocabularyTree,
+    *,
+    threads: int = 0,
+    progress: Progress = silent,
+) -> None:
+    """Write the segments anew with the words of a vocabulary and for the methods of a changed manifest,
+    and commit that."""
+    segments, number = [], changed.next_segment
+    for place in range(len(changed.segments)):
+        progress("re-indexing", place, len(changed.segments))
+        segments.append(_reindex_segment(snapshot, changed, tree, place, number + place, threads))
+    progress("re-indexing", len(segments), len(segments))
+    changed = replace(changed, segments=tuple(segments), next_segment=number + len(segments))
+    write_manifest(snapshot.store, changed)
+
+
+def _reindex_segment(
+    snapshot: Snapshot, changed: Manifest, tree: VocabularyTree, place: int, number: int, threads: int
+) -> SegmentEntry:
+    entry, segment = snapshot.manifest.segments[place], snapshot.collection.segments[place]
+    assert entry.features is not None  # the callers have made sure
+    kept = read_features(segment_file(snapshot.store, entry.features))
+    features = [kept.features(local_id) for local_id in range(len(kept))]
+    words = assign_all(features, tree, threads)
+    geometry = Geometry.of(features, words)
+    same_photos = Segment(segment.photos, Postings.of(geometry, tree.words), geometry)
+    encoder = encoder_of(signature_options(changed), tree)
+    written = add_index(
+        snapshot.store, changed, with_signatures(same_photos, features, words, encoder), number
+    )
+    return replace(written, features=entry.features, removed=entry.removed)

@@ -1,0 +1,263 @@
+"""What ASMK and its kin keep of a photo's descriptors: their residuals, as bits or as they are.
+
+Tolias, Avrithis & Jégou (IJCV 2016): a descriptor's residual is what is left of it when its word's
+centroid is subtracted; a photo's residuals of one word are summed (eq. 12) and binarised by their signs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handcraft.errors import HandcraftError, StoreError
+from handcraft.index._kernels import MAX_FREQUENCY, pack_signs, sum_residuals
+from handcraft.index.geometry import order_by_word
+from handcraft.index.postings import Postings, are_offsets
+from handcraft.options import SignatureOptions
+from handcraft.storage.hdf5 import Attribute, read_arrays, require_attributes, write_arrays
+
+KIND = "signatures"
+PLANE = 64  # bits
+
+# The centroids (w, d) of words (w,), in the descriptors' dtype.
+CentroidsOf = Callable[[NDArray[np.integer]], NDArray[np.generic]]
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Turns descriptors and their words into signatures.
+
+    dimension: of the descriptors. centroids_of: of the vocabulary.
+    """
+
+    options: SignatureOptions
+    dimension: int
+    centroids_of: CentroidsOf
+
+    def __post_init__(self) -> None:
+        if self.dimension < 8:
+            raise HandcraftError(
+                f"Descriptors of {self.dimension} dimensions are too short for signatures; vote by bags of "
+                "words, --method bow."
+            )
+        if self.bits > self.dimension:
+            raise HandcraftError(
+                f"Signatures of {self.bits} bits are longer than the descriptors, which have "
+                f"{self.dimension} dimensions; give --bits {self.dimension // 8 * 8} or less."
+            )
+
+    @property
+    def bits(self) -> int:
+        """Of a signature."""
+        return self.options.bits or self.dimension // 8 * 8
+
+    def encode(
+        self, descriptors: NDArray[np.generic], words: NDArray[np.integer]
+    ) -> tuple[NDArray[np.int64], NDArray[np.generic]]:
+        """The words of one photo, ascending, and the signature of each.
+
+        words: (n, k), the words of each of the descriptors (n, d), −1 for none. Gives (e,) and (planes, e)
+        uint64, or (e, d) float32 of unit length where residuals are not binarised. Words repeat only
+        where signatures are not aggregated.
+        """
+        present, rows = np.unique(words, return_inverse=True)
+        centroids = self.centroids_of(np.maximum(present, 0))
+        entry_rows, codes = self._encode(descriptors, words.shape[1], rows.reshape(-1), centroids)
+        entry_words = present[entry_rows].astype(np.int64)
+        known = np.flatnonzero(entry_words >= 0)
+        return entry_words[known], _chosen(codes, known)
+
+    def encode_all(
+        self, descriptors: Sequence[NDArray[np.generic]], words: Sequence[NDArray[np.integer]]
+    ) -> NDArray[np.generic]:
+        """The signatures of many photos whose features have one word each, in the order of postings: by
+        word, then by photo, then by feature."""
+        if not descriptors:
+            return self._join([])
+        present, rows = np.unique(np.concatenate(words), return_inverse=True)
+        centroids = self.centroids_of(present)
+        ends = np.cumsum([len(of_photo) for of_photo in words])
+        entry_rows, codes = [], []
+        for photo, of_photo in zip(descriptors, np.split(rows, ends[:-1]), strict=True):
+            found, signatures = self._encode(photo, 1, of_photo, centroids)
+            entry_rows.append(found)
+            codes.append(signatures)
+        order, _ = order_by_word(np.concatenate(entry_rows))
+        return _chosen(self._join(codes), order)
+
+    def _join(self, parts: Sequence[NDArray[np.generic]]) -> NDArray[np.generic]:
+        if self.options.binary:
+            empty: NDArray[np.generic] = np.empty((-(-self.bits // PLANE), 0), np.uint64)
+            return np.concatenate([empty, *parts], axis=1)
+        return np.concatenate([np.empty((0, self.bits), np.float32), *parts])
+
+    def _encode(
+        self,
+        descriptors: NDArray[np.generic],
+        each: int,
+        rows: NDArray[np.integer],
+        centroids: NDArray[np.generic],
+    ) -> tuple[NDArray[np.int64], NDArray[np.generic]]:
+        """The rows of `centroids` that a photo's signatures are of, and the signatures.
+
+        rows: (n · each,), `each` for every descriptor.
+        """
+        order, ordered = order_by_word(rows)
+        if not self.options.aggregated:
+            few = _place_in_run(ordered) < MAX_FREQUENCY  # postings count no further
+            order, ordered = order[few], ordered[few]
+        exact = descriptors.dtype == np.uint8
+        residuals = np.empty((len(order), self.dimension), np.int32 if exact else np.float32)
+        count = sum_residuals(
+            order // each, ordered, descriptors, centroids, self.options.aggregated, residuals
+        )
+        starts = np.flatnonzero(np.diff(ordered, prepend=-1)) if self.options.aggregated else slice(None)
+        return ordered[starts], self._finish(residuals[:count])
+
+    def _finish(self, residuals: NDArray[np.generic]) -> NDArray[np.generic]:
+        """Residuals (e, d) as signatures."""
+        if self.bits < self.dimension:
+            residuals = residuals @ _projection(self.dimension, self.bits).astype(residuals.dtype)
+        if not self.options.binary:
+            values = residuals.astype(np.float32)
+            lengths = np.linalg.norm(values, axis=1, keepdims=True)
+            return np.asarray(values / np.where(lengths > 0, lengths, 1))
+        codes = np.empty((-(-self.bits // PLANE), len(residuals)), np.uint64)
+        pack_signs(residuals, codes)
+        return codes
+
+
+def _place_in_run(values: NDArray[np.integer]) -> NDArray[np.int64]:
+    """How many of the equals of each of these ascending values come before it."""
+    starts = np.flatnonzero(np.diff(values, prepend=-1))
+    return np.arange(len(values)) - np.repeat(starts, np.diff(starts, append=len(values)))
+
+
+@cache
+def _projection(dimension: int, bits: int) -> NDArray[np.int8]:
+    """Directions (dimension, bits) of entries ±1: columns of a Hadamard matrix, rows drawn and signs changed
+    at random. Orthogonal where the dimension is a power of two, so that all rows are there; nearly so
+    otherwise. Whole numbers, so that residuals of uint8 descriptors stay exact."""
+    from scipy.linalg import hadamard  # here, because it takes a fifth of a second and few need it
+
+    size = 1 << (dimension - 1).bit_length()
+    random = np.random.default_rng(0)
+    signs = random.choice(np.array([-1, 1], np.int8), dimension)
+    columns = np.sort(random.permutation(size)[:bits])
+    rows = np.sort(random.permutation(size)[:dimension])
+    return np.asarray(hadamard(size, np.int8)[np.ix_(rows, columns)] * signs[:, None])
+
+
+@dataclass(frozen=True)
+class Signatures:
+    """The signatures of a segment, in the order of its postings.
+
+    codes: (planes, s) uint64, bit 0 the lowest of plane 0, or (s, d) float32. offsets: (u + 1,) uint64,
+    where those of each word start; empty where there is one a posting, whose offsets then are theirs.
+    entries: (n,) uint32, the postings of each photo.
+    """
+
+    codes: NDArray[np.generic]
+    offsets: NDArray[np.uint64]
+    entries: NDArray[np.uint32]
+
+    @classmethod
+    def of(
+        cls, codes: NDArray[np.generic], postings: Postings, photos: int, options: SignatureOptions
+    ) -> Signatures:
+        """The signatures of the postings of so many photos."""
+        offsets = np.empty(0, np.uint64)
+        if not options.aggregated:
+            ends = np.concatenate([[0], np.cumsum(postings.frequencies, dtype=np.uint64)])
+            offsets = ends[postings.offsets.astype(np.int64)].astype(np.uint64)
+        entries = np.bincount(postings.photo_ids, minlength=photos).astype(np.uint32)
+        return cls(codes, offsets, entries)
+
+    def __len__(self) -> int:
+        return int(self.codes.shape[_axis(self.codes)])
+
+
+def _axis(codes: NDArray[np.generic]) -> int:
+    """Along which codes stand one after the other."""
+    return 1 if codes.dtype == np.uint64 else 0
+
+
+def _chosen(codes: NDArray[np.generic], rows: NDArray[np.integer]) -> NDArray[np.generic]:
+    """The codes of these numbers, a plane after the other in memory."""
+    return codes.take(rows, axis=_axis(codes))  # codes[:, rows] would be transposed
+
+
+def merge_signatures(
+    parts: Sequence[Signatures],
+    postings: Sequence[Postings],
+    live: Sequence[NDArray[np.bool_]],
+    merged: Postings,
+    options: SignatureOptions,
+) -> Signatures:
+    """The signatures of the live photos of several segments, in the order of their merged postings."""
+    codes, words = [], []
+    for part, of_part, alive in zip(parts, postings, live, strict=True):
+        each = 1 if options.aggregated else of_part.frequencies
+        rows = np.flatnonzero(np.repeat(alive[of_part.photo_ids], each))
+        counts = np.diff(of_part.offsets).astype(np.int64)
+        words.append(np.repeat(np.repeat(of_part.words, counts), each)[rows])
+        codes.append(_chosen(part.codes, rows))
+    order, _ = order_by_word(np.concatenate(words))
+    joined = np.concatenate(codes, axis=_axis(codes[0]))
+    photos = sum(int(alive.sum()) for alive in live)
+    return Signatures.of(_chosen(joined, order), merged, photos, options)
+
+
+def write_signatures(path: Path, signatures: Signatures, attributes: Mapping[str, Attribute]) -> None:
+    """Write signatures whole or not at all; raises StoreError."""
+    arrays = {field.name: [getattr(signatures, field.name)] for field in fields(Signatures)}
+    write_arrays(path, KIND, arrays, attributes)
+
+
+def read_signatures(
+    path: Path,
+    postings: Postings,
+    photos: int,
+    attributes: Mapping[str, Attribute],
+    options: SignatureOptions,
+) -> Signatures:
+    """Map signatures from disk; raises StoreError, also where they are not those of these postings.
+
+    attributes: what they must have been written with.
+    """
+    file = read_arrays(path, KIND)
+    require_attributes(file, attributes)
+    signatures = Signatures(file["codes"], file["offsets"], file["entries"])  # type: ignore[arg-type]
+    misfit = _misfit(signatures, postings, photos, options)
+    if misfit:
+        raise StoreError(f"{path} is damaged: {misfit}; run `handcraft check`.")
+    return signatures
+
+
+def _misfit(signatures: Signatures, postings: Postings, photos: int, options: SignatureOptions) -> str:
+    """How signatures fail to fit their postings, "" where they fit; looks at no signature itself."""
+    codes, offsets = signatures.codes, signatures.offsets
+    if codes.ndim != 2 or codes.dtype != (np.uint64 if options.binary else np.float32):
+        return "the signatures are of another kind"
+    if len(signatures.entries) != photos:
+        return "the numbers of entries do not fit the photo table"
+    if options.aggregated:
+        return "" if len(signatures) == len(postings.photo_ids) else "the signatures do not fit the postings"
+    if not are_offsets(offsets, len(postings.words), len(signatures)):
+        return "the signatures do not fit their words"
+    return ""
+
+
+def check_signatures(signatures: Signatures, postings: Postings, options: SignatureOptions) -> list[str]:
+    """What is wrong with signatures that fit their postings in number, a sentence each."""
+    expected = Signatures.of(signatures.codes, postings, len(signatures.entries), options)
+    return [
+        f"the signatures' {name} disagree with the postings"
+        for name in ("offsets", "entries")
+        if not np.array_equal(getattr(expected, name), getattr(signatures, name))
+    ]
