@@ -197,7 +197,7 @@ class QueryOptions:
     directions: int = 16
     direction_weight: float = 0.9  # of scores in other directions than the one that is answered best
     probe_features: int = 300  # the strongest, by which directions are told apart
-    probe_share: float = 0.5  # of the best direction's answer, from which on a direction is described wholly
+    probe_share: float = 0.5  # how alike, beside the best direction's answer, for it to be described wholly
     most_directions: int = 4  # of them, the best answered; the one in which the photo is held is always
     verification: VerificationOptions = VerificationOptions()
 

@@ -7,7 +7,7 @@ from concurrent.futures import Executor
 import numpy as np
 
 from handcraft.engine.snapshot import Snapshot
-from handcraft.engine.voting import assignments_of, vote
+from handcraft.engine.voting import assignments_of, steepness_of, vote
 from handcraft.features.description import Found
 from handcraft.features.registry import directions_around
 from handcraft.options import QueryOptions
@@ -45,6 +45,6 @@ def describe_turned(
     strengths = np.array(list(pool.map(probe, directions)))
     as_held = strength(upright.head(options.probe_features))
     best = np.argsort(-strengths, kind="stable")[: options.most_directions]
-    least = options.probe_share * max(as_held, strengths.max())
+    least = options.probe_share ** steepness_of(snapshot, options) * max(as_held, strengths.max())
     answered = best[(strengths[best] >= least) & (strengths[best] > 0)]
     return list(pool.map(describe, [directions[number] for number in sorted(answered)]))

@@ -30,6 +30,12 @@ def assignments_of(snapshot: Snapshot, options: QueryOptions) -> int:
     return (options.asmk if method_of(snapshot, options) == "asmk" else options.bow).assignments
 
 
+def steepness_of(snapshot: Snapshot, options: QueryOptions) -> float:
+    """The power of similarity that scores are: half as alike is 1/16 of the score under ASMK's α = 4."""
+    power = method_of(snapshot, options) == "asmk" and not options.asmk.deviation
+    return options.asmk.alpha if power else 1.0
+
+
 def vote(
     snapshot: Snapshot,
     features: Features,

@@ -256,7 +256,7 @@ def test_top_cuts_the_ranking_whatever_the_direction(
 
 @pytest.mark.parametrize("degrees", [0, 90, 45])
 @pytest.mark.parametrize(
-    ("share", "most", "count"), [(0.7, 4, 300), (ANY, 3, 300), (0.001, 16, 60), (1.0, 1, 5)]
+    ("share", "most", "count"), [(0.7, 4, 300), (ANY, 3, 300), (0.2, 16, 60), (1.0, 1, 5)]
 )
 def test_they_are_those_that_the_strongest_features_are_answered_best_in(
     store: handcraft.Store,
@@ -268,7 +268,7 @@ def test_they_are_those_that_the_strongest_features_are_answered_best_in(
 ) -> None:
     query = turned(folder, degrees)
     by_direction = strengths(store, query, count)
-    least = share * max(by_direction.values())
+    least = share ** QueryOptions().asmk.alpha * max(by_direction.values())  # the store votes by ASMK
     others = [direction for direction in by_direction if direction]
     best = sorted(others, key=lambda direction: -by_direction[direction])[:most]
     described = describe(store, query, probe_share=share, most_directions=most, probe_features=count)
