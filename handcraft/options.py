@@ -5,6 +5,7 @@ The command line reads its defaults from here, so this module must import nothin
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from handcraft.errors import HandcraftError
@@ -176,8 +177,8 @@ class AsmkOptions:
 
     def __post_init__(self) -> None:
         _require("assignments", self.assignments, 1)
-        if not self.alpha > 0:
-            raise HandcraftError(f"alpha={self.alpha} is not above 0; give 3, for example.")
+        if not 0 < self.alpha < math.inf:
+            raise HandcraftError(f"alpha={self.alpha} is not a number above 0; give 3, for example.")
         if not -1 <= self.tau < 1:
             raise HandcraftError(f"tau={self.tau} is not from -1 to below 1; give 0, for example.")
         _require("deviation", self.deviation, 0)

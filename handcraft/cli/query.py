@@ -152,7 +152,7 @@ def result_lines(result: QueryResult) -> list[str]:
     lines += [
         f"{hit.rank:>4}  {hit.score:6.4f}  {hit.inliers or '-':>7}  {shown(hit.path)}" for hit in result.hits
     ]
-    lines.append(f"{summary(result)}." if result.hits else "No photo shares a visual word with it.")
+    lines.append(f"{summary(result)}." if result.hits else "No photo is like it.")
     return lines
 
 

@@ -20,7 +20,7 @@ def method_of(snapshot: Snapshot, options: QueryOptions) -> str:
     if chosen not in methods:
         raise StoreError(
             f"The store {snapshot.store} does not vote by {chosen} but by {', '.join(methods)}; "
-            f"add it with `handcraft index --method {chosen}`."
+            f"add it with `handcraft index FOLDER --method {chosen}`."
         )
     return chosen
 

@@ -90,7 +90,7 @@ def test_no_hit_is_said(own: Path) -> None:
     save(Image.new("L", (64, 64), 128), own / "wall.png")
     run("index", "wall.png", "--store", "walls")
     outcome = run("query", "query.jpg", "--store", "walls")
-    assert outcome.out.splitlines()[1:] == ["No photo shares a visual word with it."]
+    assert outcome.out.splitlines()[1:] == ["No photo is like it."]
 
 
 def test_a_photo_whose_file_is_gone_is_still_found(own: Path) -> None:
@@ -290,7 +290,7 @@ def test_a_method_is_asked_for_by_name(own: Path) -> None:
     text = sentence(run(*query, "bags", "--method", "asmk", code=1))
     assert text == (
         f"The store {own / 'bags'} does not vote by asmk but by bow; "
-        "add it with `handcraft index --method asmk`."
+        "add it with `handcraft index FOLDER --method asmk`."
     )
 
 
@@ -298,7 +298,7 @@ def test_a_method_is_asked_for_by_name(own: Path) -> None:
     ("arguments", "text"),
     [
         (("--method", "vlad"), "There is no method 'vlad'; the methods are asmk, bow."),
-        (("--alpha", "0"), "alpha=0.0 is not above 0; give 3, for example."),
+        (("--alpha", "0"), "alpha=0.0 is not a number above 0; give 3, for example."),
         (("--tau", "1"), "tau=1.0 is not from -1 to below 1; give 0, for example."),
         (("--tau", "nan"), "tau=nan is not from -1 to below 1; give 0, for example."),
         (("--deviation", "-1"), "deviation=-1.0 is too small; give 0 or more."),

@@ -531,7 +531,7 @@ def test_a_method_that_the_store_does_not_have(material: Material) -> None:
         store.query(material.query, options=QueryOptions(method="asmk"))
     assert str(error.value) == (
         f"The store {store.path} does not vote by asmk but by bow; "
-        "add it with `handcraft index --method asmk`."
+        "add it with `handcraft index FOLDER --method asmk`."
     )
 
 
@@ -553,8 +553,8 @@ def test_an_unknown_method(options: type, name: str) -> None:
             {"aggregated": False, "binary": False},
             "Signatures of single features are binary; leave binary=False out.",
         ),
-        (AsmkOptions, {"alpha": 0.0}, "alpha=0.0 is not above 0; give 3, for example."),
-        (AsmkOptions, {"alpha": float("nan")}, "alpha=nan is not above 0; give 3, for example."),
+        (AsmkOptions, {"alpha": 0.0}, "alpha=0.0 is not a number above 0; give 3, for example."),
+        (AsmkOptions, {"alpha": float("inf")}, "alpha=inf is not a number above 0; give 3, for example."),
         (AsmkOptions, {"tau": 1.0}, "tau=1.0 is not from -1 to below 1; give 0, for example."),
         (AsmkOptions, {"tau": -1.5}, "tau=-1.5 is not from -1 to below 1; give 0, for example."),
         (AsmkOptions, {"tau": float("nan")}, "tau=nan is not from -1 to below 1; give 0, for example."),

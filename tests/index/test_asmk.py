@@ -242,9 +242,9 @@ def test_more_words_a_feature_change_the_scores() -> None:
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({"alpha": 0.0}, "alpha=0.0 is not above 0; give 3, for example."),
-        ({"alpha": -1.0}, "alpha=-1.0 is not above 0; give 3, for example."),
-        ({"alpha": math.nan}, "alpha=nan is not above 0; give 3, for example."),
+        ({"alpha": 0.0}, "alpha=0.0 is not a number above 0; give 3, for example."),
+        ({"alpha": -1.0}, "alpha=-1.0 is not a number above 0; give 3, for example."),
+        ({"alpha": math.nan}, "alpha=nan is not a number above 0; give 3, for example."),
         ({"tau": 1.0}, "tau=1.0 is not from -1 to below 1; give 0, for example."),
         ({"tau": -1.1}, "tau=-1.1 is not from -1 to below 1; give 0, for example."),
         ({"deviation": -0.1}, "deviation=-0.1 is too small; give 0 or more."),
