@@ -68,9 +68,14 @@ def either(names: Sequence[str]) -> str:
     return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
-def _number_option(name: str, default: int, help_text: str) -> Callable[[Command], Command]:
-    """A whole number from 1 on, its default in the help."""
-    return click.option(name, type=click.IntRange(min=1), default=default, show_default=True, help=help_text)
+COUNT = click.IntRange(min=1)
+
+
+def _number_option(
+    name: str, default: float, help_text: str, kind: click.IntRange | type[float] = COUNT
+) -> Callable[[Command], Command]:
+    """A number of a kind, its default in the help."""
+    return click.option(name, type=kind, default=default, show_default=True, help=help_text)
 
 
 FEATURES, QUERY = FeatureOptions(), QueryOptions()
@@ -114,19 +119,17 @@ search_options = _together(
         QUERY.directions,
         "Directions in which the query is described, for it may be turned; for upright stores.",
     ),
-    click.option(
+    _number_option(
         "--stop-words",
-        type=float,
-        default=QUERY.bow.stop_words,
-        show_default=True,
-        help="Share of the words that is left out, the most frequent (bow).",
+        QUERY.bow.stop_words,
+        "Share of the words that is left out, the most frequent (bow).",
+        float,
     ),
-    click.option(
+    _number_option(
         "--norm",
-        type=click.IntRange(1, 2),
-        default=QUERY.bow.norm,
-        show_default=True,
-        help="2 compares by the cosine, 1 by what the ℓ1-normed vectors share (bow).",
+        QUERY.bow.norm,
+        "2 compares by the cosine, 1 by what the ℓ1-normed vectors share (bow).",
+        click.IntRange(1, 2),
     ),
     click.option(
         "--burstiness/--no-burstiness",
@@ -140,27 +143,24 @@ search_options = _together(
         show_default=True,
         help="Let similarities count by the square of their word's idf (asmk).",
     ),
-    click.option(
+    _number_option(
         "--deviation",
-        type=float,
-        default=QUERY.asmk.deviation,
-        show_default=True,
-        help="Weigh Hamming distances by a Gaussian of this deviation, a share of the bits, such as 0.25, in "
+        QUERY.asmk.deviation,
+        "Weigh Hamming distances by a Gaussian of this deviation, a share of the bits, such as 0.25, in "
         "place of --alpha (asmk).",
+        float,
     ),
-    click.option(
+    _number_option(
         "--tau",
-        type=float,
-        default=QUERY.asmk.tau,
-        show_default=True,
-        help="Similarity, -1 to 1, up to which signatures count nothing (asmk).",
+        QUERY.asmk.tau,
+        "Similarity, -1 to 1, up to which signatures count nothing (asmk).",
+        float,
     ),
-    click.option(
+    _number_option(
         "--alpha",
-        type=float,
-        default=QUERY.asmk.alpha,
-        show_default=True,
-        help="Exponent of the similarity of signatures (asmk).",
+        QUERY.asmk.alpha,
+        "Exponent of the similarity of signatures (asmk).",
+        float,
     ),
     _number_option(
         "--neighbours",

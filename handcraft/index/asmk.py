@@ -102,8 +102,8 @@ class AsmkScorer:
 
     def _norms(self, segment: Segment) -> NDArray[np.float32]:
         postings, signatures = segment.postings, _signatures(segment)
+        squares = np.zeros(MAX_PHOTOS, np.float64)
         if not self.encoder.options.aggregated:
-            squares = np.zeros(MAX_PHOTOS, np.float64)
             fit = add_self_similarities(
                 postings.words,
                 postings.offsets,
@@ -121,7 +121,6 @@ class AsmkScorer:
                     "run `handcraft check`."
                 )
         elif self.options.idf:
-            squares = np.zeros(MAX_PHOTOS, np.float64)
             add_weights(
                 postings.words,
                 postings.offsets,
@@ -132,7 +131,6 @@ class AsmkScorer:
                 squares,
             )
         else:
-            squares = np.zeros(MAX_PHOTOS, np.float64)
             squares[: len(segment)] = signatures.entries
         # Below 0 where τ lets unlike signatures count.
         return np.sqrt(np.maximum(segment.of_photos(squares), 0)).astype(np.float32)
