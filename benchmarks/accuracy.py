@@ -11,7 +11,7 @@ from pathlib import Path
 
 import handcraft
 from benchmarks.report import data_folder, report
-from handcraft.options import METHODS, QueryOptions
+from handcraft.options import METHODS, IndexOptions, QueryOptions
 
 SETS = {
     "kth": ("kth/database", "kth/queries", "kth/ground_truth.json"),
@@ -28,6 +28,7 @@ def main() -> None:
             store = handcraft.open(Path(folder) / database.split("/")[0])
             if not store.exists:
                 store.add(data / database)
+                store.add(data / database, options=IndexOptions(method="vlad"))  # beside the default
             for method, verify in itertools.product(METHODS, (False, True)):
                 options = QueryOptions(method=method, verify=verify)
                 measured = store.evaluate(data / queries, data / truth, options=options)

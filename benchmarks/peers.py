@@ -78,7 +78,7 @@ class SparseMatrix:
         counts = np.zeros(scorer.collection.vocabulary_size, np.int64)
         counts[postings.words] = np.diff(postings.offsets).astype(np.int64)
         values = scorer.term_weights[postings.frequencies] * np.repeat(scorer.idf, counts)
-        values /= scorer.norms[0][postings.photo_ids]
+        values *= scorer.scales[0][postings.photo_ids]
         ends = np.concatenate([[0], np.cumsum(counts)])
         shape = (len(scorer.collection), len(counts))
         self.matrix = csc_matrix((values, postings.photo_ids.astype(np.int32), ends), shape, np.float32)

@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handcraft.compilation import kernel
-from handcraft.index._kernels import vote_codes
-from handcraft.index.asmk import BLOCK, AsmkQuery, AsmkScorer
+from handcraft.index._kernels import SIGNATURES, vote_codes
+from handcraft.index.asmk import AsmkQuery, AsmkScorer
 from handcraft.index.collection import Collection
 from handcraft.index.postings import find_lists
-from handcraft.index.segment import MAX_PHOTOS
 from handcraft.search.scoring import Shortlist, shortlist
 
 Lists = list[tuple[NDArray[np.int64], NDArray[np.int64]]]  # where a query's lists are in each segment
@@ -36,11 +35,11 @@ def postings_of(lists: Lists) -> int:
 
 def vote_all(scorer: AsmkScorer, queries: Sequence[AsmkQuery], lists: Sequence[Lists]) -> None:
     """The votes of queries with these lists."""
-    distances = np.empty(BLOCK, np.uint16)
+    distances = np.empty(SIGNATURES, np.uint64)
     for query, each in zip(queries, lists, strict=True):
-        own = (query.signatures, query.weights, scorer.table)
+        own = (tuple(query.signatures), query.weights, scorer.table)
         for starts, ends, ids, codes, scores in _over_segments(scorer.collection, each):
-            vote_codes(starts, ends, *own, ids, codes, distances, scores)
+            vote_codes(starts, ends, *own, ids, tuple(codes), distances, scores)
 
 
 def loop_all(scorer: AsmkScorer, lists: Sequence[Lists]) -> None:
@@ -54,7 +53,7 @@ def _over_segments(collection: Collection, lists: Lists) -> Iterator[tuple[NDArr
     """Of each segment the lists, the photo ids, the codes and an accumulator."""
     for segment, (starts, ends) in zip(collection.segments, lists, strict=True):
         assert segment.signatures is not None
-        scores = np.zeros(MAX_PHOTOS, np.float32)
+        scores = segment.sums(np.float32)
         yield starts, ends, segment.postings.photo_ids, segment.signatures.codes, scores
 
 

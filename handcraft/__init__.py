@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from handcraft.options import QueryOptions as QueryOptions
     from handcraft.options import SignatureOptions as SignatureOptions
     from handcraft.options import VerificationOptions as VerificationOptions
+    from handcraft.options import VladOptions as VladOptions
+    from handcraft.options import VladTraining as VladTraining
     from handcraft.options import VocabularyOptions as VocabularyOptions
     from handcraft.types import Features as Features
     from handcraft.types import Hit as Hit
@@ -40,6 +42,8 @@ _HOMES = {
     "QueryOptions": "options",
     "SignatureOptions": "options",
     "VerificationOptions": "options",
+    "VladOptions": "options",
+    "VladTraining": "options",
     "VocabularyOptions": "options",
     "Features": "types",
     "Hit": "types",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 from handcraft.errors import HandcraftError
 
@@ -14,7 +15,7 @@ LEAST_SIZE = 16  # pixels; a smaller photo has no room for a feature
 
 
 DETECTORS = ("sift", "hessian-affine", "mser", "dense-sift")  # the names of features.registry
-METHODS = ("asmk", "bow")  # of voting
+METHODS = ("asmk", "bow", "vlad")  # of voting
 MAX_BRANCHING = 256  # children of a node, where the depth is not given
 
 
@@ -89,11 +90,50 @@ class SignatureOptions:
 
 
 @dataclass(frozen=True)
+class VladTraining:
+    """How a VLAD model is learned (Jégou, Douze, Schmid & Pérez 2010; Jégou & Chum 2012)."""
+
+    words: int = 64  # of its own flat codebook
+    dimension: int = 256  # largest that vectors are whitened to; indexing may keep fewer
+    # Residuals are normed before they are summed (Delhumeau et al. 2013)
+    residual_norm: bool = True
+    power: float = 0.5  # sums v become sgn(v)·|v|^power; 1: they stay
+    intra: bool = False  # the sums of each word are normed (Arandjelović & Zisserman 2013)
+    photos: int = 10_000  # to learn the whitening from, evenly out of more
+    sample: int = 1_000_000  # descriptors to train the codebook on, drawn at random where there are more
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("words", "dimension", "photos", "sample"):
+            _require(name, getattr(self, name), 1)
+        if not 0 < self.power <= 1:
+            raise HandcraftError(f"power={self.power} is not above 0 and at most 1; give 0.5, for example.")
+
+    def same_vectors(self, other: VladTraining) -> bool:
+        """Whether descriptors are summed alike, whatever a model learned from."""
+        own, others = ((one.residual_norm, one.power, one.intra) for one in (self, other))
+        return own == others
+
+
+@dataclass(frozen=True)
+class VladOptions:
+    """What VLAD keeps of a photo: one vector."""
+
+    dimension: int = 0  # numbers of a vector; 0: all that the model gives
+    half: bool = False  # True: 2 bytes a number, float16; False: 1 byte
+
+    def __post_init__(self) -> None:
+        _require("dimension", self.dimension, 0)
+
+
+@dataclass(frozen=True)
 class IndexOptions:
     """What a store keeps of each photo."""
 
     method: str = ""  # one of METHODS; "": the store's own, "asmk" for a new store
     signatures: SignatureOptions = SignatureOptions()  # of a store that gets them, for "asmk"
+    vlad: VladOptions = VladOptions()  # of a store that gets vectors, for "vlad"
+    vlad_model: Path | None = None  # of build-vlad, for "vlad"; None: the one that ships
     keep_features: bool = True  # about 300 KB a photo; lets `build-vocab` re-index without the photos
     photos_per_commit: int = 500  # photos that one segment, and so an interrupted run, can lose
 

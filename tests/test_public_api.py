@@ -29,12 +29,12 @@ def test_every_public_name_is_documented() -> None:
 
 
 def test_the_public_names() -> None:
-    votes = {"Asmk", "Bow", "Signature"}
+    votes = {"Asmk", "Bow", "Signature", "Vlad"}
     options = {"Feature", "Index", "Match", "Query", "Verification", "Vocabulary", *votes}
     assert set(handcraft.__all__) == {
         *("Store", "open", "match", "HandcraftError", "__version__"),
         *(f"{name}Options" for name in options),
-        *("Features", "Hit", "Match", "RegionOfInterest"),
+        *("Features", "Hit", "Match", "RegionOfInterest", "VladTraining"),
     }
 
 
@@ -116,6 +116,8 @@ def test_every_error_is_a_handcraft_error() -> None:
         "QueryOptions",
         "SignatureOptions",
         "VerificationOptions",
+        "VladOptions",
+        "VladTraining",
         "VocabularyOptions",
     ],
 )

@@ -21,13 +21,14 @@ from handcraft.cli.common import (
     store_option,
     threads_option,
 )
-from handcraft.options import METHODS, IndexOptions, SignatureOptions
+from handcraft.options import METHODS, IndexOptions, SignatureOptions, VladOptions
 
 EPILOG = """\b
 Example:
   handcraft index ./images
   handcraft index ./more --threads 4
   handcraft index ./images --method bow --store bags
+  handcraft index ./images --method vlad --dimension 128
 """
 
 
@@ -65,6 +66,23 @@ Example:
     help="Bits of a signature, a multiple of 8 (asmk).  [default: the descriptors' dimension]",
 )
 @click.option(
+    "--vlad-model",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="What makes vectors of photos, of build-vlad (vlad).  [default: the shipped one]",
+)
+@click.option(
+    "--half/--bytes",
+    default=VladOptions.half,
+    show_default=True,
+    help="Keep 2 bytes of each number of a vector, or 1 (vlad).",
+)
+@click.option(
+    "--dimension",
+    type=click.IntRange(min=0),
+    default=VladOptions.dimension,
+    help="Numbers of a vector (vlad).  [default: all that the model gives]",
+)
+@click.option(
     "--method",
     help=f"How photos are to be voted for, {either(METHODS)}; adds it to a store that does not have it.  "
     f"[default: the store's, {METHODS[0]} for a new one]",
@@ -80,6 +98,9 @@ def index(
     bits: int,
     aggregated: bool,
     binary: bool,
+    dimension: int,
+    half: bool,
+    vlad_model: Path | None,
     threads: int,
     as_json: bool,
     **features: object,
@@ -99,6 +120,8 @@ def index(
         options = IndexOptions(
             method=method or "",
             signatures=SignatureOptions(bits=bits, aggregated=aggregated, binary=binary),
+            vlad=VladOptions(dimension=dimension, half=half),
+            vlad_model=vlad_model,
             keep_features=keep_features,
         )
         report = opened.add(paths, options=options, progress=progress)

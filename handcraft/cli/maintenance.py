@@ -96,30 +96,33 @@ def info(store: Path | None, photos: bool, as_json: bool) -> None:
         click.echo(f"{label:<11} {value}")
     click.echo(
         f"\n{'segment':>7} {'photos':>8} {'removed':>8} {'entries':>12} {'index':>10} "
-        f"{'signatures':>10} {'features':>10}"
+        f"{'signatures':>10} {'vectors':>10} {'features':>10}"
     )
     for segment in facts.segments:
         click.echo(
             f"{segment.number:>7} {segment.photos:>8,} {segment.removed:>8,} {segment.entries:>12,} "
             f"{size(segment.index_bytes):>10} {size(segment.signatures_bytes):>10} "
-            f"{size(segment.features_bytes):>10}"
+            f"{size(segment.vectors_bytes):>10} {size(segment.features_bytes):>10}"
         )
 
 
 def _bytes_a_photo(facts: StoreInfo) -> str:
     """What a photo takes: "24 KB a photo for the index, 18 KB for signatures, 290 KB for features"."""
     photos = max(1, sum(segment.photos + segment.removed for segment in facts.segments))
-    index, signatures, features = (
-        size(sum(getattr(segment, f"{part}_bytes") for segment in facts.segments) // photos)
-        for part in ("index", "signatures", "features")
+    index, *parts = (
+        (part, sum(getattr(segment, f"{part}_bytes") for segment in facts.segments) // photos)
+        for part in ("index", "signatures", "vectors", "features")
     )
-    return f"{index} a photo for the index, {signatures} for signatures, {features} for features"
+    others = "".join(f", {size(taken)} for {part}" for part, taken in parts if taken or part == "features")
+    return f"{size(index[1])} a photo for the index{others}"
 
 
 def _method(name: str, parameters: dict[str, Any]) -> str:
     """A method and what it keeps: "asmk (128 bits)"."""
     if not parameters:
         return name
+    if name == "vlad":
+        return f"{name} ({parameters['dimension']} numbers of {2 if parameters['half'] else 1} B)"
     kind = f"{parameters['bits']} {'bits' if parameters['binary'] else 'numbers'}"
     return f"{name} ({kind}{'' if parameters['aggregated'] else ' a feature'})"
 

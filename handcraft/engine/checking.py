@@ -10,7 +10,7 @@ import numpy as np
 
 from handcraft.engine.methods import signature_options
 from handcraft.engine.reporting import Progress, silent
-from handcraft.engine.snapshot import Snapshot, open_segment
+from handcraft.engine.snapshot import Snapshot, open_segment, open_vlad
 from handcraft.errors import HandcraftError
 from handcraft.features.files import read_features
 from handcraft.index.segment import check_segment
@@ -32,6 +32,7 @@ class SegmentInfo:
     entries: int
     index_bytes: int
     signatures_bytes: int
+    vectors_bytes: int
     features_bytes: int
 
 
@@ -70,6 +71,7 @@ def info(snapshot: Snapshot) -> StoreInfo:
                 entries=len(segment.postings.photo_ids),
                 index_bytes=entry.index.size,
                 signatures_bytes=entry.signatures.size if entry.signatures else 0,
+                vectors_bytes=entry.vectors.size if entry.vectors else 0,
                 features_bytes=entry.features.size if entry.features else 0,
             )
         )
@@ -147,6 +149,11 @@ def _content_problems(store: Path, manifest: Manifest, sound: set[str]) -> list[
     except HandcraftError as error:
         return [str(error)]
     problems = []
+    if manifest.vlad is not None and manifest.vlad.name in sound:
+        try:
+            open_vlad(store, manifest)
+        except HandcraftError as error:
+            problems.append(str(error))
     if not manifest.fingerprint.same_space(tree.fingerprint):
         problems.append(f"The vocabulary is for {tree.fingerprint}, the photos for {manifest.fingerprint}.")
     for entry in manifest.segments:
@@ -160,7 +167,7 @@ def _content_problems(store: Path, manifest: Manifest, sound: set[str]) -> list[
 def _segment_problems(
     store: Path, manifest: Manifest, entry: SegmentEntry, tree: VocabularyTree, sound: set[str]
 ) -> list[str]:
-    if not sound.issuperset(file.name for file in (entry.index, entry.signatures) if file):
+    if not sound.issuperset(file.name for file in (entry.index, entry.signatures, entry.vectors) if file):
         return []
     path = store / entry.index.name
     segment = open_segment(store, manifest, entry, tree.words)

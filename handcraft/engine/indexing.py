@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from handcraft.engine.methods import encoder_of, signature_options
-from handcraft.engine.quantising import assign_all
+from handcraft.engine.methods import signature_options
+from handcraft.engine.quantising import assign_all, complete_segment
 from handcraft.engine.reindexing import add_method
 from handcraft.engine.reporting import Progress, silent
 from handcraft.engine.snapshot import Snapshot, open_snapshot, segment_file
@@ -32,7 +32,7 @@ from handcraft.features.extraction import extract_photos
 from handcraft.features.files import copy_features, read_features
 from handcraft.features.images import SUFFIXES, read_bytes
 from handcraft.features.registry import fingerprint_of
-from handcraft.index.segment import MAX_PHOTOS, build_segment, merge_segments, with_signatures
+from handcraft.index.segment import MAX_PHOTOS, build_segment, merge_segments
 from handcraft.options import FeatureOptions, IndexOptions
 from handcraft.storage.manifest import (
     MANIFEST_FILE,
@@ -196,8 +196,8 @@ def _commit(
     """Write a segment of the batch, and the manifest that adds it and removes what it replaces."""
     words = assign_all(batch.features, snapshot.vocabulary, threads)
     segment = build_segment(batch.photos, batch.features, words, snapshot.vocabulary.words)
-    encoder = encoder_of(signature_options(manifest), snapshot.vocabulary)
-    segment = with_signatures(segment, batch.features, words, encoder)
+    own = manifest, snapshot.vocabulary, snapshot.vlad
+    segment = complete_segment(segment, batch.features, words, *own, threads)
     kept = batch.features if options.keep_features else None
     entry = add_segment(snapshot.store, manifest, segment, kept)
     segments = with_removed(manifest.segments, [snapshot.collection.place(image_id) for image_id in replaced])

@@ -4,45 +4,101 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, TypeVar
 
-from handcraft.errors import StoreError
+from handcraft.errors import FingerprintError, StoreError, VocabularyError
 from handcraft.index.signatures import Encoder
-from handcraft.options import METHODS, IndexOptions, SignatureOptions
+from handcraft.options import METHODS, IndexOptions, SignatureOptions, VladOptions
 from handcraft.storage.hdf5 import Attribute
 from handcraft.storage.manifest import Manifest
+from handcraft.types import Fingerprint
+from handcraft.vocabulary.files import shipped_vlad
 from handcraft.vocabulary.tree import VocabularyTree
+from handcraft.vocabulary.vlad import VladModel, read_vlad
+
+Options = TypeVar("Options", SignatureOptions, VladOptions)
 
 
-def methods_of(options: IndexOptions, tree: VocabularyTree) -> dict[str, dict[str, Any]]:
+def asked_method(options: IndexOptions) -> str:
+    """The method that options name, or that they say something about; "" for none."""
+    if options.method:
+        return options.method
+    if options.signatures != SignatureOptions():
+        return "asmk"
+    return "vlad" if options.vlad != VladOptions() or options.vlad_model else ""
+
+
+def asked_model(options: IndexOptions, space: Fingerprint, own: VladModel | None) -> VladModel | None:
+    """The model of the vectors that options ask for, None where they ask for none; raises HandcraftError.
+
+    space: of the descriptors. own: the model that the store has already.
+    """
+    if asked_method(options) != "vlad":
+        return None
+    if options.vlad_model is None:
+        model = own or read_vlad(shipped_vlad(str(space.parameters.get("detector", ""))))
+    else:
+        model = read_vlad(options.vlad_model)
+    if not model.codebook.fingerprint.same_space(space):
+        raise FingerprintError(
+            f"The VLAD model is for {model.codebook.fingerprint}, the photos give {space}; learn one for "
+            "them with `handcraft build-vlad`."
+        )
+    if own is not None and not model.equals(own):
+        raise StoreError(
+            f"The store votes by vlad with a model of its own, not with that of {options.vlad_model}; leave "
+            "--vlad-model out, or make another store with `handcraft index --store`."
+        )
+    return model
+
+
+def methods_of(
+    options: IndexOptions, tree: VocabularyTree, model: VladModel | None
+) -> dict[str, dict[str, Any]]:
     """The methods of a new store with their parameters: the one that is asked for, and bags of words,
-    which need nothing but the postings. Raises HandcraftError for signatures that cannot be."""
-    chosen = options.method or METHODS[0]
-    if chosen == "bow":
-        return {"bow": {}}
-    bits = _encoder(options.signatures, tree).bits
-    return {chosen: asdict(replace(options.signatures, bits=bits)), "bow": {}}
+    which need nothing but the postings. model: of asked_model. Raises HandcraftError for what cannot be."""
+    name = asked_method(options) or METHODS[0]
+    return {name: _parameters(name, options, tree, model), "bow": {}}
+
+
+def _parameters(
+    name: str, options: IndexOptions, tree: VocabularyTree, model: VladModel | None
+) -> dict[str, Any]:
+    """What a method keeps, as the options say."""
+    if name == "asmk":
+        return asdict(replace(options.signatures, bits=_encoder(options.signatures, tree).bits))
+    if name == "bow":
+        return {}
+    assert model is not None  # of asked_model
+    if options.vlad.dimension > model.dimension:
+        raise VocabularyError(
+            f"The VLAD model has {model.dimension} dimensions, fewer than {options.vlad.dimension}; give "
+            f"--dimension {model.dimension} or less, or learn another with `handcraft build-vlad`."
+        )
+    return asdict(replace(options.vlad, dimension=options.vlad.dimension or model.dimension))
 
 
 def changed_methods(
-    manifest: Manifest, options: IndexOptions, tree: VocabularyTree
+    manifest: Manifest, options: IndexOptions, tree: VocabularyTree, model: VladModel | None
 ) -> dict[str, dict[str, Any]] | None:
     """The methods of a store that is to vote as the options say too, None where it does already.
 
-    Raises StoreError where it votes by other signatures than these ask for.
+    model: of asked_model. Raises StoreError where it votes by other signatures or vectors than these ask for.
     """
-    if not options.method and options.signatures == SignatureOptions():
+    name, methods = asked_method(options), manifest.methods
+    if not name:
         return None
-    asked, methods = methods_of(options, tree), manifest.methods
     if not manifest.segments:
+        asked = methods_of(options, tree, model)
         return asked if asked != methods else None
-    name = next(iter(asked))
+    parameters = _parameters(name, options, tree, model)
     if name not in methods:
-        return {**methods, name: asked[name]}
-    if options.signatures != SignatureOptions() and asked[name] != methods[name]:
+        return {**methods, name: parameters}
+    said = options.signatures != SignatureOptions() if name == "asmk" else options.vlad != VladOptions()
+    if said and parameters != methods[name]:
         raise StoreError(
             f"The store votes by {name} with {_listed(methods[name])}, the options ask for "
-            f"{_listed(asked[name])}; leave them out, or make another store with `handcraft index --store`."
+            f"{_listed(parameters)}; leave them out, or make another store with `handcraft index --store`."
         )
     return None
 
@@ -53,14 +109,23 @@ def _listed(parameters: dict[str, Any]) -> str:
 
 def signature_options(manifest: Manifest) -> SignatureOptions | None:
     """What a store's signatures are, None where it has none; raises StoreError."""
-    parameters = manifest.methods.get("asmk")
+    return _stored("asmk", SignatureOptions, manifest)
+
+
+def vlad_options(manifest: Manifest) -> VladOptions | None:
+    """What a store's vectors are, None where it has none; raises StoreError."""
+    return _stored("vlad", VladOptions, manifest)
+
+
+def _stored(name: str, kind: type[Options], manifest: Manifest) -> Options | None:
+    parameters = manifest.methods.get(name)
     if parameters is None:
         return None
     try:
-        return SignatureOptions(**parameters)
+        return kind(**parameters)
     except TypeError as error:
         raise StoreError(
-            f"The store votes by asmk with {parameters}, which this handcraft does not know; "
+            f"The store votes by {name} with {parameters}, which this handcraft does not know; "
             "install the handcraft that made the store."
         ) from error
 
@@ -82,3 +147,9 @@ def index_attributes(manifest: Manifest) -> dict[str, Attribute]:
 def signature_attributes(manifest: Manifest) -> dict[str, Attribute]:
     """What the signature files of a store say that they were made with."""
     return {"vocabulary": manifest.vocabulary.sha256, "parameters": json.dumps(manifest.methods["asmk"])}
+
+
+def vector_attributes(manifest: Manifest) -> dict[str, Attribute]:
+    """What the vector files of a store say that they were made with."""
+    assert manifest.vlad is not None  # of a store that has vectors
+    return {"model": manifest.vlad.sha256, "parameters": json.dumps(manifest.methods["vlad"])}

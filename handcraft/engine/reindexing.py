@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from handcraft.engine.methods import changed_methods, encoder_of, signature_options
-from handcraft.engine.quantising import assign_all
+from handcraft.engine.methods import asked_model, changed_methods
+from handcraft.engine.quantising import assign_all, complete_segment
 from handcraft.engine.reporting import Progress, silent
 from handcraft.engine.snapshot import Snapshot, open_snapshot, segment_file
-from handcraft.engine.writing import add_index
+from handcraft.engine.writing import add_index, add_vlad
 from handcraft.errors import StoreError
 from handcraft.features.files import read_features
 from handcraft.index.geometry import Geometry
 from handcraft.index.postings import Postings
-from handcraft.index.segment import Segment, with_signatures
+from handcraft.index.segment import Segment
 from handcraft.options import IndexOptions
 from handcraft.storage.manifest import MANIFEST_FILE, Manifest, SegmentEntry, read_manifest, write_manifest
 from handcraft.vocabulary.tree import VocabularyTree
@@ -38,14 +38,26 @@ def add_method(
     """Let an opened store vote by the method that the options name, if it does not yet, and open it again.
 
     The photos are not read: raises StoreError where their features were not kept, or where the options
-    ask for other signatures than the store has. The caller is the store's writer.
+    ask for other signatures or vectors than the store has. The caller is the store's writer.
     """
-    methods = changed_methods(snapshot.manifest, options, snapshot.vocabulary)
+    manifest = snapshot.manifest
+    model = asked_model(options, manifest.fingerprint, snapshot.vlad)
+    methods = changed_methods(manifest, options, snapshot.vocabulary, model)
     if methods is None:
         return snapshot
     require_kept_features(snapshot.store)
-    changed = snapshot.manifest.next(methods=methods)
-    reindex(snapshot, changed, snapshot.vocabulary, threads=threads, progress=progress)
+    changed = manifest.next(methods=methods)
+    if "vlad" not in methods:
+        changed = replace(changed, vlad=None)
+    elif manifest.vlad is None and model is not None:
+        changed = replace(changed, vlad=add_vlad(snapshot.store, model, changed.generation))
+    reindex(
+        replace(snapshot, vlad=model or snapshot.vlad),
+        changed,
+        snapshot.vocabulary,
+        threads=threads,
+        progress=progress,
+    )
     return open_snapshot(snapshot.store)
 
 
@@ -78,8 +90,6 @@ def _reindex_segment(
     words = assign_all(features, tree, threads)
     geometry = Geometry.of(features, words)
     same_photos = Segment(segment.photos, Postings.of(geometry, tree.words), geometry)
-    encoder = encoder_of(signature_options(changed), tree)
-    written = add_index(
-        snapshot.store, changed, with_signatures(same_photos, features, words, encoder), number
-    )
+    completed = complete_segment(same_photos, features, words, changed, tree, snapshot.vlad, threads)
+    written = add_index(snapshot.store, changed, completed, number)
     return replace(written, features=entry.features, removed=entry.removed)

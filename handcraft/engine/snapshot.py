@@ -6,18 +6,26 @@ import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from handcraft.engine.methods import index_attributes, signature_attributes, signature_options
+from handcraft.engine.methods import (
+    index_attributes,
+    signature_attributes,
+    signature_options,
+    vector_attributes,
+    vlad_options,
+)
 from handcraft.errors import StoreError
 from handcraft.index.asmk import AsmkScorer
 from handcraft.index.bow import BowScorer
 from handcraft.index.collection import Collection, make_collection
 from handcraft.index.segment import Segment, read_segment
 from handcraft.index.signatures import read_signatures
+from handcraft.index.vectors import read_vectors
 from handcraft.options import AsmkOptions, BowOptions
 from handcraft.storage.manifest import FileEntry, Manifest, SegmentEntry, read_manifest
 from handcraft.types import Photo
 from handcraft.vocabulary.files import read_vocabulary
 from handcraft.vocabulary.tree import VocabularyTree
+from handcraft.vocabulary.vlad import VladModel, read_vlad
 
 
 @dataclass(frozen=True)
@@ -28,6 +36,7 @@ class Snapshot:
     manifest: Manifest
     vocabulary: VocabularyTree
     collection: Collection
+    vlad: VladModel | None
     scorers: dict[BowOptions | AsmkOptions, BowScorer | AsmkScorer] = field(default_factory=dict)
 
     @property
@@ -79,23 +88,28 @@ def _open(store: Path, manifest: Manifest) -> Snapshot:
         [segment.removed for segment in manifest.segments],
         vocabulary.words,
     )
-    return Snapshot(store, manifest, vocabulary, collection)
+    return Snapshot(store, manifest, vocabulary, collection, open_vlad(store, manifest))
+
+
+def open_vlad(store: Path, manifest: Manifest) -> VladModel | None:
+    """The model of a store that votes by vectors; raises StoreError or VocabularyError."""
+    return None if manifest.vlad is None else read_vlad(segment_file(store, manifest.vlad))
 
 
 def open_segment(store: Path, manifest: Manifest, entry: SegmentEntry, words: int) -> Segment:
-    """Map a segment with its signatures, if any; raises StoreError."""
+    """Map a segment with its signatures and vectors, if any; raises StoreError."""
     path = segment_file(store, entry.index)
     segment = read_segment(path, words, index_attributes(manifest))
-    options = signature_options(manifest)
-    if options is None:
-        return segment
-    if entry.signatures is None:
-        raise StoreError(f"{path} has no signatures, but the store votes by them; run `handcraft check`.")
-    signatures = read_signatures(
-        segment_file(store, entry.signatures),
-        segment.postings,
-        len(segment),
-        signature_attributes(manifest),
-        options,
-    )
-    return replace(segment, signatures=signatures)
+    signed, vlad = signature_options(manifest), vlad_options(manifest)
+    if signed is not None:
+        if entry.signatures is None:
+            raise StoreError(f"{path} has no signatures, but the store votes by them; run `handcraft check`.")
+        file, attributes = segment_file(store, entry.signatures), signature_attributes(manifest)
+        signatures = read_signatures(file, segment.postings, len(segment), attributes, signed)
+        segment = replace(segment, signatures=signatures)
+    if vlad is not None:
+        if entry.vectors is None:
+            raise StoreError(f"{path} has no vectors, but the store votes by them; run `handcraft check`.")
+        file, attributes = segment_file(store, entry.vectors), vector_attributes(manifest)
+        segment = replace(segment, vectors=read_vectors(file, len(segment), attributes, vlad))
+    return segment

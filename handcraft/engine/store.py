@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from handcraft.engine import checking, evaluating, indexing, reindexing, searching, vocabularies
+from handcraft.engine import checking, evaluating, indexing, reindexing, searching, vlad, vocabularies
 from handcraft.engine.checking import CheckReport, StoreInfo
 from handcraft.engine.indexing import AddReport, OptimizeReport
 from handcraft.engine.reporting import Progress, silent
@@ -16,10 +16,11 @@ from handcraft.engine.snapshot import Snapshot, open_snapshot
 from handcraft.engine.vocabularies import VocabularyReport
 from handcraft.errors import HandcraftError
 from handcraft.evaluation.protocols import EvaluationReport
-from handcraft.options import FeatureOptions, IndexOptions, QueryOptions, VocabularyOptions
+from handcraft.options import FeatureOptions, IndexOptions, QueryOptions, VladTraining, VocabularyOptions
 from handcraft.storage.manifest import MANIFEST_FILE
 from handcraft.types import RegionOfInterest
 from handcraft.vocabulary.files import write_vocabulary
+from handcraft.vocabulary.vlad import VladModel
 
 AnyPath = str | os.PathLike[str]
 Paths = AnyPath | Iterable[AnyPath]
@@ -158,6 +159,14 @@ class Store:
             reindexed = vocabularies.give_vocabulary(self.path, report.tree, features, progress=progress)
         self.refresh()
         return replace(report, reindexed=reindexed)
+
+    def build_vlad(self, output: AnyPath, options: VladTraining | None = None) -> VladModel:
+        """Learn from this store's photos what makes one vector of a photo's features, and write that file.
+
+        The store must keep its features. Vectors of other photos are made with the file: name it in
+        :class:`~handcraft.options.IndexOptions`.
+        """
+        return vlad.build_vlad(self.snapshot, Path(output), options or VladTraining(), threads=self._threads)
 
     def evaluate(
         self,

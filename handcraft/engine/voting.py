@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from handcraft.engine.methods import encoder_of, signature_options
+from handcraft.engine.methods import encoder_of, signature_options, vlad_options
 from handcraft.engine.snapshot import Snapshot
 from handcraft.errors import StoreError
 from handcraft.index.asmk import AsmkScorer
 from handcraft.index.bow import BowScorer
+from handcraft.index.vlad import VladScorer
 from handcraft.options import QueryOptions
 from handcraft.search.scoring import Shortlist, shortlist
 from handcraft.types import Features
@@ -27,7 +28,10 @@ def method_of(snapshot: Snapshot, options: QueryOptions) -> str:
 
 def assignments_of(snapshot: Snapshot, options: QueryOptions) -> int:
     """The nearest words that a feature votes for."""
-    return (options.asmk if method_of(snapshot, options) == "asmk" else options.bow).assignments
+    method = method_of(snapshot, options)
+    if method == "vlad":
+        return 1  # its vectors have words of their own
+    return (options.asmk if method == "asmk" else options.bow).assignments
 
 
 def steepness_of(snapshot: Snapshot, options: QueryOptions) -> float:
@@ -48,8 +52,11 @@ def vote(
 
     assignment: the nearest words of each, as many as the method takes or more.
     """
+    method = method_of(snapshot, options)
+    if method == "vlad":
+        return _vote_by_vector(snapshot, features, depth, threads)
     votes = assignment.head(assignments_of(snapshot, options))
-    if method_of(snapshot, options) == "asmk":
+    if method == "asmk":
         asmk = _asmk_scorer(snapshot, options)
         signatures = asmk.query(features.descriptors, votes.words)
         return shortlist(lambda place: asmk.score(signatures, place), snapshot.collection, depth, threads)
@@ -58,6 +65,15 @@ def vote(
     bow = _bow_scorer(snapshot, options)
     vector = bow.query(votes.words, votes.distances)
     return shortlist(lambda place: bow.score(vector, place), snapshot.collection, depth, threads)
+
+
+def _vote_by_vector(snapshot: Snapshot, features: Features, depth: int, threads: int) -> Shortlist:
+    kept = vlad_options(snapshot.manifest)
+    assert kept is not None  # method_of has made sure
+    assert snapshot.vlad is not None
+    vector = snapshot.vlad.vector(features.descriptors, kept.dimension)
+    scorer = VladScorer(snapshot.collection)
+    return shortlist(lambda place: scorer.score(vector, place), snapshot.collection, depth, threads)
 
 
 def _asmk_scorer(snapshot: Snapshot, options: QueryOptions) -> AsmkScorer:

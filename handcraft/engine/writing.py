@@ -9,12 +9,19 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from handcraft.engine.methods import index_attributes, methods_of, signature_attributes
+from handcraft.engine.methods import (
+    asked_model,
+    index_attributes,
+    methods_of,
+    signature_attributes,
+    vector_attributes,
+)
 from handcraft.errors import FingerprintError, HandcraftError, StoreError
 from handcraft.features.files import write_features
 from handcraft.features.registry import fingerprint_of
 from handcraft.index.segment import Segment, write_segment
-from handcraft.index.signatures import Signatures, write_signatures
+from handcraft.index.signatures import write_signatures
+from handcraft.index.vectors import write_vectors
 from handcraft.options import FeatureOptions, IndexOptions
 from handcraft.storage.atomic import TEMPORARY_PREFIX, make_folder
 from handcraft.storage.locks import writer_lock
@@ -30,10 +37,12 @@ from handcraft.storage.manifest import (
 from handcraft.types import Features, Fingerprint
 from handcraft.vocabulary.files import write_vocabulary
 from handcraft.vocabulary.tree import VocabularyTree
+from handcraft.vocabulary.vlad import VladModel, write_vlad
 
 # What a writer may leave behind; other files in the folder are not ours to remove.
 _OURS = re.compile(
-    rf"{re.escape(TEMPORARY_PREFIX)}.*|vocabulary-\d+\.h5|\d{{6,}}\.(index|signatures|features)\.h5"
+    rf"{re.escape(TEMPORARY_PREFIX)}.*|(vocabulary|vlad)-\d+\.h5"
+    r"|\d{6,}\.(index|signatures|vectors|features)\.h5"
 )
 
 
@@ -65,12 +74,15 @@ def create(
     """Commit an empty store with its own copy of a vocabulary."""
     fingerprint = fingerprint_of(features)
     require_same_space(fingerprint, tree)
-    methods = methods_of(index or IndexOptions(), tree)
+    options = index or IndexOptions()
+    model = asked_model(options, fingerprint, None)
+    methods = methods_of(options, tree, model)
     manifest = Manifest(
         root=os.path.relpath(store.parent, store),
         fingerprint=fingerprint,
         vocabulary=add_vocabulary(store, tree, generation=1),
         methods=methods,
+        vlad=None if model is None else add_vlad(store, model, generation=1),
         generation=1,
     )
     write_manifest(store, manifest)
@@ -115,6 +127,13 @@ def add_vocabulary(store: Path, tree: VocabularyTree, generation: int) -> FileEn
     return FileEntry.of(store, path)
 
 
+def add_vlad(store: Path, model: VladModel, generation: int) -> FileEntry:
+    """Write a VLAD model into the store, as add_vocabulary does."""
+    path = store / f"vlad-{generation:06d}.h5"
+    write_vlad(path, model)
+    return FileEntry.of(store, path)
+
+
 def add_segment(
     store: Path,
     manifest: Manifest,
@@ -132,24 +151,27 @@ def add_segment(
 
 def add_index(store: Path, manifest: Manifest, segment: Segment, number: int) -> SegmentEntry:
     """Write a segment's files but the features, which say what they were made with."""
-    path = store / SEGMENTS_FOLDER / f"{number:06d}.index.h5"
+    path = _segment_path(store, number, "index")
     write_segment(path, segment, index_attributes(manifest))
-    signatures = None
+    entry = SegmentEntry(number, len(segment), FileEntry.of(store, path), None, None, None)
     if segment.signatures is not None:
-        signatures = add_signatures(store, manifest, segment.signatures, number)
-    return SegmentEntry(number, len(segment), FileEntry.of(store, path), signatures, None)
-
-
-def add_signatures(store: Path, manifest: Manifest, signatures: Signatures, number: int) -> FileEntry:
-    """Write the signatures of a segment."""
-    path = store / SEGMENTS_FOLDER / f"{number:06d}.signatures.h5"
-    write_signatures(path, signatures, signature_attributes(manifest))
-    return FileEntry.of(store, path)
+        path = _segment_path(store, number, "signatures")
+        write_signatures(path, segment.signatures, signature_attributes(manifest))
+        entry = replace(entry, signatures=FileEntry.of(store, path))
+    if segment.vectors is not None:
+        path = _segment_path(store, number, "vectors")
+        write_vectors(path, segment.vectors, vector_attributes(manifest))
+        entry = replace(entry, vectors=FileEntry.of(store, path))
+    return entry
 
 
 def features_path(store: Path, number: int) -> Path:
     """Where the kept features of a segment go."""
-    return store / SEGMENTS_FOLDER / f"{number:06d}.features.h5"
+    return _segment_path(store, number, "features")
+
+
+def _segment_path(store: Path, number: int, kind: str) -> Path:
+    return store / SEGMENTS_FOLDER / f"{number:06d}.{kind}.h5"
 
 
 def with_removed(

@@ -13,15 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handcraft.errors import StoreError
-from handcraft.index._kernels import add_self_similarities, add_weights, vote_codes, vote_runs
+from handcraft.index._kernels import (
+    SIGNATURES,
+    add_self_similarities,
+    add_weights,
+    vote_codes,
+    vote_runs,
+)
 from handcraft.index.collection import Collection
 from handcraft.index.postings import find_lists
-from handcraft.index.segment import MAX_PHOTOS, Segment
+from handcraft.index.segment import Segment
 from handcraft.index.signatures import PLANE, Encoder, Signatures
-from handcraft.index.weighting import normalised
+from handcraft.index.weighting import normalise, scales
 from handcraft.options import AsmkOptions
 
-BLOCK = 1024  # postings whose distances are counted before they vote
 ONCE = np.ones(256, np.float64)  # a posting counts once, however often the word occurs
 
 
@@ -72,9 +77,9 @@ class AsmkScorer:
         return idf**2 if self.options.idf else np.ones_like(idf)
 
     @cached_property
-    def norms(self) -> tuple[NDArray[np.float32], ...]:
-        """For each segment (n,) float32: the root of each photo's similarity to itself."""
-        return tuple(self._norms(segment) for segment in self.collection.segments)
+    def scales(self) -> tuple[NDArray[np.float32], ...]:
+        """For each segment (n,) float32: 1 over the root of each photo's similarity to itself."""
+        return tuple(self._scales(segment) for segment in self.collection.segments)
 
     def query(self, descriptors: NDArray[np.generic], words: NDArray[np.int32]) -> AsmkQuery:
         """The query of descriptors (n, d) and the nearest words (n, k) of each, −1 for none."""
@@ -90,19 +95,19 @@ class AsmkScorer:
 
     def score(self, query: AsmkQuery, place: int) -> NDArray[np.float32]:
         """(n,) float32: the scores of the photos of a segment, 1 at the most."""
-        segment, norms = self.collection.segments[place], self.norms[place]
-        scores = np.zeros(MAX_PHOTOS, np.float32)  # so that no damaged id is out of bounds
+        segment, scales = self.collection.segments[place], self.scales[place]
+        scores = segment.sums(np.float32)
         if not self.encoder.options.binary:
             self._vote_values(query, segment, scores)
         elif self.encoder.options.aggregated:
             self._vote_codes(query, segment, scores)
         else:
             self._vote_runs(query, segment, scores)
-        return normalised(segment.of_photos(scores), norms)
+        return normalise(segment.of_photos(scores), scales)
 
-    def _norms(self, segment: Segment) -> NDArray[np.float32]:
+    def _scales(self, segment: Segment) -> NDArray[np.float32]:
         postings, signatures = segment.postings, _signatures(segment)
-        squares = np.zeros(MAX_PHOTOS, np.float64)
+        squares = segment.sums(np.float64)
         if not self.encoder.options.aggregated:
             fit = add_self_similarities(
                 postings.words,
@@ -131,21 +136,21 @@ class AsmkScorer:
                 squares,
             )
         else:
-            squares[: len(segment)] = signatures.entries
+            squares[:-1] = signatures.entries
         # Below 0 where τ lets unlike signatures count.
-        return np.sqrt(np.maximum(segment.of_photos(squares), 0)).astype(np.float32)
+        return scales(np.sqrt(np.maximum(segment.of_photos(squares), 0)))
 
     def _vote_codes(self, query: AsmkQuery, segment: Segment, scores: NDArray[np.float32]) -> None:
         starts, ends = find_lists(query.words, segment.postings, segment.postings.offsets)
         vote_codes(
             starts,
             ends,
-            query.signatures,
+            tuple(query.signatures),
             query.weights,
             self.table,
             segment.postings.photo_ids,
-            _signatures(segment).codes,
-            np.empty(BLOCK, np.uint16),
+            tuple(_signatures(segment).codes),
+            np.empty(SIGNATURES, np.uint64),
             scores,
         )
 
@@ -174,7 +179,7 @@ class AsmkScorer:
             # Not a product of matrices, whose rounding depends on how many rows there are.
             similarities = np.multiply(values[start:end], query.signatures[row]).sum(axis=1)
             worth = query.weights[row] * selectivity(similarities, self.options)
-            scores[photo_ids[start:end]] += worth  # a photo has a word once
+            scores[np.minimum(photo_ids[start:end], len(segment))] += worth  # a photo has a word once
 
 
 def _signatures(segment: Segment) -> Signatures:
@@ -190,7 +195,7 @@ def _self_similarity(
 ) -> float:
     """The similarity to itself of a query whose signatures are of single features."""
     present, counts = np.unique(words, return_counts=True)
-    squares = np.zeros(1, np.float64)
+    squares = np.zeros(2, np.float64)
     add_self_similarities(
         present.astype(np.uint32),
         np.arange(len(present) + 1, dtype=np.uint64),

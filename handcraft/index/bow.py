@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from handcraft.index._kernels import MAX_FREQUENCY, add_weights, vote, vote_shared
 from handcraft.index.collection import Collection
 from handcraft.index.postings import find_lists
-from handcraft.index.segment import MAX_PHOTOS, Segment
-from handcraft.index.weighting import normalised, soft_frequencies, without_stop_words
+from handcraft.index.segment import Segment
+from handcraft.index.weighting import normalise, scales, soft_frequencies, without_stop_words
 from handcraft.options import BowOptions
 
 
@@ -20,11 +20,12 @@ from handcraft.options import BowOptions
 class BowQuery:
     """The query's words that occur in the collection.
 
-    words: (q,) uint32, ascending. weights: (q,) float32: tf-idf of unit norm.
+    words: (q,) uint32, ascending. weights: (q,) float32: tf-idf of unit norm. idf: (q,) float32.
     """
 
     words: NDArray[np.uint32]
     weights: NDArray[np.float32]
+    idf: NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,37 +47,36 @@ class BowScorer:
         return np.sqrt(frequencies) if self.options.burstiness else frequencies
 
     @cached_property
-    def norms(self) -> tuple[NDArray[np.float32], ...]:
-        """For each segment (n,) float32, the norm of each photo's tf-idf vector."""
-        return tuple(self._norms(segment) for segment in self.collection.segments)
+    def scales(self) -> tuple[NDArray[np.float32], ...]:
+        """For each segment (n,) float32, 1 over the norm of each photo's tf-idf vector."""
+        return tuple(self._scales(segment) for segment in self.collection.segments)
 
     def query(self, words: NDArray[np.int32], distances: NDArray[np.float32]) -> BowQuery:
         """The query of features with these nearest words (n, k), −1 for none, and squared distances."""
         present, frequencies = soft_frequencies(words, distances, self.options.assignment_variance)
         damped = np.sqrt(frequencies) if self.options.burstiness else frequencies
-        weights = damped * self.idf[present]
+        idf = self.idf[present]
+        weights = damped * idf
         known = weights > 0
         weights = weights[known] / max(np.linalg.norm(weights, self.options.norm), np.finfo(np.float64).tiny)
-        return BowQuery(present[known].astype(np.uint32), weights.astype(np.float32))
+        return BowQuery(present[known].astype(np.uint32), weights.astype(np.float32), idf[known])
 
     def score(self, query: BowQuery, place: int) -> NDArray[np.float32]:
         """(n,) float32: how alike the query and each photo of a segment are."""
-        segment, norms = self.collection.segments[place], self.norms[place]
+        segment, scales = self.collection.segments[place], self.scales[place]
         postings = segment.postings
-        scores = np.zeros(MAX_PHOTOS, np.float32)  # so that no damaged id is out of bounds
+        scores = segment.sums(np.float32)
         starts, ends = find_lists(query.words, postings, postings.offsets)
-        idf = self.idf[query.words]
         ids, frequencies = postings.photo_ids, postings.frequencies
         if self.options.norm == 2:
-            vote(starts, ends, query.weights * idf, ids, frequencies, self.term_weights, scores)
-            return normalised(segment.of_photos(scores), norms)
-        all_norms = np.ones(MAX_PHOTOS, np.float32)
-        all_norms[: len(segment)] = np.where(norms > 0, norms, 1)
-        vote_shared(starts, ends, query.weights, idf, ids, frequencies, self.term_weights, all_norms, scores)
+            vote(starts, ends, query.weights * query.idf, ids, frequencies, self.term_weights, scores)
+            return normalise(segment.of_photos(scores), scales)
+        own = (query.weights, query.idf, ids, frequencies, self.term_weights)
+        vote_shared(starts, ends, *own, np.append(scales, np.float32(1)), scores)
         return np.minimum(segment.of_photos(scores), 1)
 
-    def _norms(self, segment: Segment) -> NDArray[np.float32]:
-        sums = np.zeros(MAX_PHOTOS, np.float64)
+    def _scales(self, segment: Segment) -> NDArray[np.float32]:
+        sums = segment.sums(np.float64)
         postings, power = segment.postings, self.options.norm
         add_weights(
             postings.words,
@@ -87,4 +87,4 @@ class BowScorer:
             self.term_weights.astype(np.float64) ** power,
             sums,
         )
-        return (segment.of_photos(sums) ** (1 / power)).astype(np.float32)
+        return scales(segment.of_photos(sums) ** (1 / power))

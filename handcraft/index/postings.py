@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from handcraft.errors import StoreError
-from handcraft.index._kernels import count_postings, fill_postings, locate_lists
+from handcraft.index._kernels import count_postings, fill_postings, fill_slots, locate_lists
 from handcraft.index.geometry import Geometry
+
+SLOT = 64  # words
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,14 @@ class Postings:
         offsets = np.concatenate([[0], np.cumsum(counts[words])]).astype(np.uint64)
         return cls(words.astype(np.uint32), offsets, photo_ids, frequencies)
 
+    @cached_property
+    def slots(self) -> tuple[NDArray[np.uint64], NDArray[np.uint32]]:
+        """For every 64 words of the vocabulary which of them occur, as bits, and how many do before them."""
+        slots = (int(self.words[-1]) // SLOT if len(self.words) else 0) + 1
+        bits, ranks = np.zeros(slots, np.uint64), np.empty(slots, np.uint32)
+        fill_slots(self.words, bits, ranks)
+        return bits, ranks
+
 
 def largest_word(geometry: Geometry) -> int:
     """The largest word of any feature, 0 without features."""
@@ -62,8 +73,8 @@ def find_lists(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Where what each word of a query has starts and ends, (q,) and (q,); equal where it has nothing.
 
-    query_words: (q,), ascending. offsets: (u + 1,), of the words of the postings.
+    offsets: (u + 1,), of the words of the postings.
     """
     starts, ends = np.empty((2, len(query_words)), np.int64)
-    locate_lists(query_words, postings.words, offsets, starts, ends)
+    locate_lists(query_words, *postings.slots, offsets, starts, ends)
     return starts, ends

@@ -15,6 +15,7 @@ from handcraft.index.geometry import Geometry
 from handcraft.index.photos import PhotoTable
 from handcraft.index.postings import Postings, are_offsets, largest_word
 from handcraft.index.signatures import Encoder, Signatures, merge_signatures
+from handcraft.index.vectors import Vectors, merge_vectors
 from handcraft.options import SignatureOptions
 from handcraft.storage.hdf5 import Attribute, read_arrays, require_attributes, write_arrays
 from handcraft.types import Features, Photo
@@ -30,26 +31,30 @@ _PARTS = {"photos": PhotoTable, "postings": Postings, "geometry": Geometry}
 
 @dataclass(frozen=True)
 class Segment:
-    """The photos, the inverted file and the compact geometry of a part of the collection, and the
-    signatures of the postings in a store that votes by them."""
+    """The photos, the inverted file and the compact geometry of a part of the collection; the signatures of
+    the postings and the vectors of the photos in a store that votes by them."""
 
     photos: PhotoTable
     postings: Postings
     geometry: Geometry
     signatures: Signatures | None = None
+    vectors: Vectors | None = None
 
     def __len__(self) -> int:
         return len(self.photos)
 
+    def sums(self, number: type[Number]) -> NDArray[Number]:
+        """Zeros (n + 1,) for compiled loops to add to, the last one for ids that no photo has."""
+        return np.zeros(len(self) + 1, number)
+
     def of_photos(self, sums: NDArray[Number]) -> NDArray[Number]:
-        """The sums (n,) of the photos out of those (65536,) of all ids that a posting can have, which
-        compiled loops may add to unchecked; raises StoreError where there is any other."""
-        if sums[len(self) :].any():
+        """The sums (n,) of the photos; raises StoreError where there is any of others."""
+        if sums[-1]:
             raise StoreError(
                 "The store is damaged: a segment votes for a photo that it does not hold; "
                 "run `handcraft check`."
             )
-        return sums[: len(self)]
+        return sums[:-1]
 
 
 def build_segment(
@@ -74,7 +79,7 @@ def with_signatures(
     """The segment of photos with these features and words, with the signatures of an encoder if any."""
     if encoder is None:
         return replace(segment, signatures=None)
-    codes = encoder.encode_all([photo.descriptors for photo in features], words)
+    codes = encoder.encode_all([photo.descriptors for photo in features], words, segment.postings)
     return replace(segment, signatures=Signatures.of(codes, segment.postings, len(segment), encoder.options))
 
 
@@ -96,11 +101,13 @@ def merge_segments(
         raise StoreError(f"A segment holds at most {MAX_PHOTOS} photos, not {len(photos)}.")
     geometry = _merge_geometry([s.geometry for s in segments], live)
     postings = Postings.of(geometry, vocabulary_size)
-    signatures = None
+    signatures = vectors = None
     if options is not None:
         parts = [s.signatures for s in segments if s.signatures is not None]
         signatures = merge_signatures(parts, [s.postings for s in segments], live, postings, options)
-    return Segment(photos, postings, geometry, signatures)
+    if all(s.vectors is not None for s in segments):
+        vectors = merge_vectors([s.vectors for s in segments if s.vectors is not None], live)
+    return Segment(photos, postings, geometry, signatures, vectors)
 
 
 def _merge_geometry(parts: Sequence[Geometry], live: Sequence[NDArray[np.bool_]]) -> Geometry:

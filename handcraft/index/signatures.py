@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handcraft.errors import HandcraftError, StoreError
-from handcraft.index._kernels import MAX_FREQUENCY, pack_signs, sum_residuals
+from handcraft.index._kernels import MAX_FREQUENCY, pack_signs, sign_residuals, sum_residuals
 from handcraft.index.geometry import order_by_word
 from handcraft.index.postings import Postings, are_offsets
 from handcraft.options import SignatureOptions
@@ -65,77 +65,94 @@ class Encoder:
         uint64, or (e, d) float32 of unit length where residuals are not binarised. Words repeat only
         where signatures are not aggregated.
         """
-        present, rows = np.unique(words, return_inverse=True)
-        centroids = self.centroids_of(np.maximum(present, 0))
-        entry_rows, codes = self._encode(descriptors, words.shape[1], rows.reshape(-1), centroids)
-        entry_words = present[entry_rows].astype(np.int64)
-        known = np.flatnonzero(entry_words >= 0)
-        return entry_words[known], _chosen(codes, known)
-
-    def encode_all(
-        self, descriptors: Sequence[NDArray[np.generic]], words: Sequence[NDArray[np.integer]]
-    ) -> NDArray[np.generic]:
-        """The signatures of many photos whose features have one word each, in the order of postings: by
-        word, then by photo, then by feature."""
-        if not descriptors:
-            return self._join([])
-        present, rows = np.unique(np.concatenate(words), return_inverse=True)
-        centroids = self.centroids_of(present)
-        ends = np.cumsum([len(of_photo) for of_photo in words])
-        entry_rows, codes = [], []
-        for photo, of_photo in zip(descriptors, np.split(rows, ends[:-1]), strict=True):
-            found, signatures = self._encode(photo, 1, of_photo, centroids)
-            entry_rows.append(found)
-            codes.append(signatures)
-        order, _ = order_by_word(np.concatenate(entry_rows))
-        return _chosen(self._join(codes), order)
-
-    def _join(self, parts: Sequence[NDArray[np.generic]]) -> NDArray[np.generic]:
-        if self.options.binary:
-            empty: NDArray[np.generic] = np.empty((-(-self.bits // PLANE), 0), np.uint64)
-            return np.concatenate([empty, *parts], axis=1)
-        return np.concatenate([np.empty((0, self.bits), np.float32), *parts])
-
-    def _encode(
-        self,
-        descriptors: NDArray[np.generic],
-        each: int,
-        rows: NDArray[np.integer],
-        centroids: NDArray[np.generic],
-    ) -> tuple[NDArray[np.int64], NDArray[np.generic]]:
-        """The rows of `centroids` that a photo's signatures are of, and the signatures.
-
-        rows: (n · each,), `each` for every descriptor.
-        """
-        order, ordered = order_by_word(rows)
+        order, ordered = order_by_word(words.reshape(-1))  # −1 is the largest number without a sign
+        known = int(np.searchsorted(ordered, np.iinfo(np.int32).max))
+        order, ordered = order[:known], ordered[:known]
         if not self.options.aggregated:
             few = _place_in_run(ordered) < MAX_FREQUENCY  # postings count no further
             order, ordered = order[few], ordered[few]
-        exact = descriptors.dtype == np.uint8
-        residuals = np.empty((len(order), self.dimension), np.int32 if exact else np.float32)
-        count = sum_residuals(
-            order // each, ordered, descriptors, centroids, self.options.aggregated, residuals
-        )
-        starts = np.flatnonzero(np.diff(ordered, prepend=-1)) if self.options.aggregated else slice(None)
-        return ordered[starts], self._finish(residuals[:count])
+        first = _starts_of_runs(ordered)
+        present, rows = ordered[first], np.cumsum(first) - 1
+        found = present if self.options.aggregated else ordered
+        codes = self._empty(len(found))
+        places = np.flatnonzero(first) if not self.options.aggregated else np.arange(len(found))
+        centroids = self.centroids_of(present)
+        self._encode(order // words.shape[1], rows, descriptors, centroids, places, codes)
+        return found, codes
 
-    def _finish(self, residuals: NDArray[np.generic]) -> NDArray[np.generic]:
-        """Residuals (e, d) as signatures."""
-        if self.bits < self.dimension:
-            residuals = residuals @ _projection(self.dimension, self.bits).astype(residuals.dtype)
-        if not self.options.binary:
-            values = residuals.astype(np.float32)
-            lengths = np.linalg.norm(values, axis=1, keepdims=True)
-            return np.asarray(values / np.where(lengths > 0, lengths, 1))
-        codes = np.empty((-(-self.bits // PLANE), len(residuals)), np.uint64)
-        pack_signs(residuals, codes)
+    def encode_all(
+        self,
+        descriptors: Sequence[NDArray[np.generic]],
+        words: Sequence[NDArray[np.integer]],
+        postings: Postings,
+    ) -> NDArray[np.generic]:
+        """The signatures of the photos of these postings, whose features have one word each, in the order of
+        the postings, and of the features where they are not aggregated."""
+        ends = signature_offsets(postings, self.options)
+        codes, places = self._empty(int(ends[-1])), ends[:-1].astype(np.int64)
+        row_of_word = np.zeros(int(postings.words.max(initial=0)) + 1, np.int64)
+        row_of_word[postings.words] = np.arange(len(postings.words))
+        centroids = self.centroids_of(postings.words)
+        for photo, of_photo in zip(descriptors, words, strict=True):
+            order, rows = order_by_word(row_of_word[of_photo])
+            if not self.options.aggregated:
+                few = _place_in_run(rows) < MAX_FREQUENCY
+                order, rows = order[few], rows[few]
+            self._encode(order, rows, photo, centroids, places, codes)
         return codes
+
+    def _empty(self, count: int) -> NDArray[np.generic]:
+        """So many signatures that are yet to be written."""
+        if self.options.binary:
+            return np.empty((-(-self.bits // PLANE), count), np.uint64)
+        return np.empty((count, self.bits), np.float32)
+
+    def _encode(
+        self,
+        order: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        descriptors: NDArray[np.generic],
+        centroids: NDArray[np.generic],
+        places: NDArray[np.int64],
+        codes: NDArray[np.generic],
+    ) -> None:
+        """Write the signatures of one photo.
+
+        order: (f,), the rows of the features' descriptors. rows: (f,), ascending, those of their centroids.
+        places: of each centroid, where its next signature goes; advanced.
+        """
+        descriptors = np.ascontiguousarray(descriptors)  # rows are read 64 numbers at a time
+        features = order, rows, descriptors, centroids, self.options.aggregated
+        number = np.int32 if descriptors.dtype == np.uint8 else np.float32  # sums of bytes are exact
+        sums = np.zeros((2, PLANE * -(-self.bits // PLANE)), number)
+        if self.options.binary and self.bits == self.dimension:
+            sign_residuals(*features, sums, places, codes)
+            return
+        values: NDArray[np.generic] = np.empty((len(order), self.dimension), number)
+        values = values[: sum_residuals(*features, values)]
+        if self.bits < self.dimension:
+            values = values @ _projection(self.dimension, self.bits).astype(number)
+        if self.options.aggregated:
+            rows = rows[_starts_of_runs(rows)]
+        if self.options.binary:
+            pack_signs(values, rows, sums, places, codes)
+            return
+        lengths = np.linalg.norm(values.astype(np.float32), axis=1, keepdims=True)
+        codes[places[rows]] = values / np.where(lengths > 0, lengths, 1)
+        places[rows] += 1
+
+
+def _starts_of_runs(values: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Which of these ascending values are the first of their equals."""
+    first = np.ones(len(values), bool)
+    np.not_equal(values[1:], values[:-1], out=first[1:])
+    return first
 
 
 def _place_in_run(values: NDArray[np.integer]) -> NDArray[np.int64]:
     """How many of the equals of each of these ascending values come before it."""
-    starts = np.flatnonzero(np.diff(values, prepend=-1))
-    return np.arange(len(values)) - np.repeat(starts, np.diff(starts, append=len(values)))
+    places = np.arange(len(values))
+    return places - np.maximum.accumulate(np.where(_starts_of_runs(values), places, 0))
 
 
 @cache
@@ -171,15 +188,21 @@ class Signatures:
         cls, codes: NDArray[np.generic], postings: Postings, photos: int, options: SignatureOptions
     ) -> Signatures:
         """The signatures of the postings of so many photos."""
-        offsets = np.empty(0, np.uint64)
-        if not options.aggregated:
-            ends = np.concatenate([[0], np.cumsum(postings.frequencies, dtype=np.uint64)])
-            offsets = ends[postings.offsets.astype(np.int64)].astype(np.uint64)
+        aggregated = options.aggregated
+        offsets = np.empty(0, np.uint64) if aggregated else signature_offsets(postings, options)
         entries = np.bincount(postings.photo_ids, minlength=photos).astype(np.uint32)
         return cls(codes, offsets, entries)
 
     def __len__(self) -> int:
         return int(self.codes.shape[_axis(self.codes)])
+
+
+def signature_offsets(postings: Postings, options: SignatureOptions) -> NDArray[np.uint64]:
+    """(u + 1,), where the signatures of each word of the postings start."""
+    if options.aggregated:
+        return postings.offsets
+    ends = np.concatenate([[0], np.cumsum(postings.frequencies, dtype=np.uint64)])
+    return ends[postings.offsets.astype(np.int64)].astype(np.uint64)
 
 
 def _axis(codes: NDArray[np.generic]) -> int:
@@ -228,7 +251,7 @@ def read_signatures(
 ) -> Signatures:
     """Map signatures from disk; raises StoreError, also where they are not those of these postings.
 
-    attributes: what they must have been written with.
+    attributes: what they must have been written with. options: what they are, `bits` above 0.
     """
     file = read_arrays(path, KIND)
     require_attributes(file, attributes)
@@ -244,6 +267,9 @@ def _misfit(signatures: Signatures, postings: Postings, photos: int, options: Si
     codes, offsets = signatures.codes, signatures.offsets
     if codes.ndim != 2 or codes.dtype != (np.uint64 if options.binary else np.float32):
         return "the signatures are of another kind"
+    width = -(-options.bits // PLANE) if options.binary else options.bits
+    if codes.shape[1 - _axis(codes)] != width:
+        return f"the signatures are not of {options.bits} {'bits' if options.binary else 'numbers'}"
     if len(signatures.entries) != photos:
         return "the numbers of entries do not fit the photo table"
     if options.aggregated:

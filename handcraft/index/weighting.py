@@ -46,7 +46,14 @@ def soft_frequencies(
     return present, np.minimum(np.bincount(inverse, weights=votes[valid]), MAX_FREQUENCY)
 
 
-def normalised(scores: NDArray[np.float32], norms: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scores (n,) divided by the photos' norms, 0 where there is none, 1 at the most."""
-    divided = np.divide(scores, norms, out=np.zeros_like(scores), where=norms > 0)
-    return np.minimum(divided, 1)  # rounding may add some 1e-5
+def scales(norms: NDArray[np.floating]) -> NDArray[np.float32]:
+    """What scores are multiplied by for these norms (n,): 1 over each, 0 where there is none."""
+    norms = norms.astype(np.float32)
+    scales: NDArray[np.float32] = np.divide(1, norms, out=np.zeros_like(norms), where=norms > 0)
+    return scales
+
+
+def normalise(scores: NDArray[np.float32], scales: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scores (n,) scaled in place, 1 at the most."""
+    scores *= scales
+    return np.minimum(scores, 1, out=scores)  # rounding may add some 1e-5

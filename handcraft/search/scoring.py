@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handcraft.index.collection import Collection
+from handcraft.search._kernels import keep_best
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,7 @@ def shortlist(
     """
 
     def best_of(number: int) -> Shortlist:
-        scores = score(number)
-        scores[~collection.live[number]] = 0
-        ids, values = best(scores, top)
+        ids, values = best(score(number), collection.live[number], top)
         return Shortlist(ids + collection.starts[number], values)
 
     numbers = range(len(collection.segments))
@@ -49,14 +48,17 @@ def shortlist(
     return Shortlist(ids[order], scores[order])
 
 
-def best(scores: NDArray[np.float32], top: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The `top` largest scores above zero and their places, equal scores by place."""
+def best(
+    scores: NDArray[np.float32], live: NDArray[np.bool_], top: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The `top` largest scores above zero and their places, of live ones, equal scores by place.
+
+    scores: (n,). live: (n,).
+    """
     if top < 1:
         return np.empty(0, np.int64), np.empty(0, np.float32)
-    places = np.flatnonzero(scores > 0)  # first, because many equal zeros slow a partition down
-    values = scores[places]
-    if top < len(values):
-        least = np.partition(values, len(values) - top)[len(values) - top]
-        places, values = places[values >= least], values[values >= least]
-    order = np.argsort(-values, kind="stable")[:top]
+    size = min(top, len(scores)) or 1
+    values, places = np.empty(size, np.float32), np.empty(size, np.int64)
+    count = keep_best(scores, live, values, places)
+    order = np.lexsort((places[:count], -values[:count]))
     return places[order], values[order]

@@ -13,7 +13,7 @@ from handcraft.types import Fingerprint
 
 Value = TypeVar("Value")
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST_FILE = "manifest.json"
 SEGMENTS_FOLDER = "segments"
 
@@ -34,20 +34,22 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class SegmentEntry:
-    """A live segment. signatures: of a store that votes by them. features: where they are kept. removed:
-    local ids of its photos that are no longer in the collection."""
+    """A live segment. signatures, vectors: of a store that votes by them. features: where they are kept.
+    removed: local ids of its photos that are no longer in the collection."""
 
     number: int
     photos: int
     index: FileEntry
     signatures: FileEntry | None
+    vectors: FileEntry | None
     features: FileEntry | None
     removed: tuple[int, ...] = ()
 
     @property
     def files(self) -> tuple[FileEntry, ...]:
         """Its files."""
-        return tuple(entry for entry in (self.index, self.signatures, self.features) if entry)
+        files = self.index, self.signatures, self.vectors, self.features
+        return tuple(entry for entry in files if entry)
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,15 @@ class Manifest:
 
     generation: counts the commits. root: the folder that photo names are relative to, itself
     relative to the store. methods: how the segments can vote, the first unless another is asked for, with
-    the parameters of what each keeps. next_segment: a number never used yet.
+    the parameters of what each keeps. vlad: the model of a store that votes by vectors. next_segment: a
+    number never used yet.
     """
 
     root: str
     fingerprint: Fingerprint
     vocabulary: FileEntry
     methods: dict[str, dict[str, Any]]
+    vlad: FileEntry | None = None
     segments: tuple[SegmentEntry, ...] = ()
     generation: int = 0
     next_segment: int = 1
@@ -75,7 +79,8 @@ class Manifest:
     @property
     def files(self) -> tuple[FileEntry, ...]:
         """Every file that the manifest names."""
-        return (self.vocabulary, *(entry for segment in self.segments for entry in segment.files))
+        models = (self.vocabulary, self.vlad) if self.vlad else (self.vocabulary,)
+        return (*models, *(entry for segment in self.segments for entry in segment.files))
 
 
 def write_manifest(store: Path, manifest: Manifest) -> None:
@@ -113,12 +118,15 @@ def _parse(data: dict[str, Any]) -> Manifest:
     """Raises KeyError, TypeError or ValueError for what is not a manifest."""
     if data["format"] == 1:
         data = _of_format_2(data)
+    if data["format"] < FORMAT:
+        data = _of_format_3(data)
     return Manifest(
         root=_of_type(str, data["root"]),
         fingerprint=_parse_fingerprint(data["fingerprint"]),
         vocabulary=_parse_file(data["vocabulary"]),
         segments=tuple(_parse_segment(segment) for segment in data["segments"]),
         methods=_parse_methods(data["methods"]),
+        vlad=_parse_optional_file(data["vlad"]),
         generation=_of_type(int, data["generation"]),
         next_segment=_of_type(int, data["next_segment"]),
     )
@@ -134,6 +142,7 @@ def _parse_segment(data: dict[str, Any]) -> SegmentEntry:
         photos=photos,
         index=_parse_file(data["index"]),
         signatures=_parse_optional_file(data["signatures"]),
+        vectors=_parse_optional_file(data["vectors"]),
         features=_parse_optional_file(data["features"]),
         removed=removed,
     )
@@ -146,9 +155,15 @@ def _parse_methods(data: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _of_format_2(data: dict[str, Any]) -> dict[str, Any]:
-    """A manifest of format 1, which knew bags of words alone, as it is written today."""
+    """A manifest of format 1, which knew bags of words alone."""
     segments = [{**segment, "signatures": None} for segment in data["segments"]]
     return {**data, "segments": segments, "methods": {_of_type(str, data["method"]): {}}}
+
+
+def _of_format_3(data: dict[str, Any]) -> dict[str, Any]:
+    """A manifest of format 2, which knew no vectors."""
+    segments = [{**segment, "vectors": None} for segment in data["segments"]]
+    return {**data, "segments": segments, "vlad": None}
 
 
 def _parse_optional_file(data: dict[str, Any] | None) -> FileEntry | None:

@@ -31,6 +31,17 @@ def shipped_vocabulary(detector: str = FeatureOptions.detector) -> Path:
     return path
 
 
+def shipped_vlad(detector: str) -> Path:
+    """The VLAD model in the package for the RootSIFT descriptors of a detector; raises VocabularyError."""
+    path = Path(str(resources.files("handcraft.vocabulary") / f"{detector}.vlad.h5"))
+    if not path.exists():
+        raise VocabularyError(
+            f"No VLAD model for {detector or 'such descriptors'} comes with handcraft; learn one on other "
+            "photos with `handcraft build-vlad`."
+        )
+    return path
+
+
 def write_vocabulary(path: Path, tree: VocabularyTree) -> None:
     """Write a vocabulary whole or not at all; raises StoreError."""
     training = tree.training

@@ -335,11 +335,11 @@ def test_a_page_that_may_not_be_written(open_folder: Path) -> None:
 def test_a_store_of_a_newer_format(own: Path) -> None:
     manifest = own / ".handcraft" / "manifest.json"
     text = manifest.read_text(encoding="utf-8")
-    newer = text.replace('"format": 2', '"format": 7')
+    newer = text.replace('"format": 3', '"format": 7')
     assert newer != text
     manifest.write_text(newer, encoding="utf-8")
     expected = (
-        f"The store {own / '.handcraft'} has format 7, this handcraft reads up to 2; "
+        f"The store {own / '.handcraft'} has format 7, this handcraft reads up to 3; "
         "install a newer handcraft."
     )
     for arguments in (("query", "query.jpg"), ("index", "photos"), ("info",), ("check",), ("optimize",)):

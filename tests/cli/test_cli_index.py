@@ -173,7 +173,7 @@ def test_what_is_kept_for_asmk(own: Path, arguments: tuple[str, ...], said: str)
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (("--method", "vlad"), "There is no method 'vlad'; the methods are asmk, bow."),
+        (("--method", "fisher"), "There is no method 'fisher'; the methods are asmk, bow, vlad."),
         (("--bits", "12"), "bits=12 is not a multiple of 8; give 64 or 128, for example."),
         (
             ("--bits", "256"),

@@ -297,7 +297,7 @@ def test_a_method_is_asked_for_by_name(own: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (("--method", "vlad"), "There is no method 'vlad'; the methods are asmk, bow."),
+        (("--method", "fisher"), "There is no method 'fisher'; the methods are asmk, bow, vlad."),
         (("--alpha", "0"), "alpha=0.0 is not a number above 0; give 3, for example."),
         (("--tau", "1"), "tau=1.0 is not from -1 to below 1; give 0, for example."),
         (("--tau", "nan"), "tau=nan is not from -1 to below 1; give 0, for example."),

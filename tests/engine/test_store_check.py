@@ -197,9 +197,9 @@ def ask_everything(own: Path) -> list[str]:
 
 def test_a_store_of_a_newer_format(own: Path) -> None:
     before = segment_bytes(own / ".handcraft")
-    change_manifest(own / ".handcraft", lambda data: data.update(format=3, something="new"))
+    change_manifest(own / ".handcraft", lambda data: data.update(format=4, something="new"))
     expected = (
-        f"The store {own / '.handcraft'} has format 3, this handcraft reads up to 2; "
+        f"The store {own / '.handcraft'} has format 4, this handcraft reads up to 3; "
         "install a newer handcraft."
     )
     assert set(ask_everything(own)) == {expected}

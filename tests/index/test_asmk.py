@@ -378,6 +378,23 @@ def test_a_posting_of_a_photo_that_the_segment_does_not_hold(kind: str, idf: boo
     )
 
 
+@kinds
+def test_votes_tell_a_photo_that_the_segment_does_not_hold(kind: str) -> None:
+    """Where the scales are sound."""
+    scorer = damage(kind, photo_ids=np.array([0, 0, 65535], np.uint16))
+    scorer.__dict__["scales"] = damage(kind, photo_ids=np.array([0, 0, 1], np.uint16)).scales
+    with pytest.raises(StoreError, match="a segment votes for a photo that it does not hold; run `handcr"):
+        score(scorer)
+
+
+@kinds
+def test_scoring_leaves_the_scales_as_they_were(kind: str) -> None:
+    scorer = damage(kind, photo_ids=np.array([0, 0, 1], np.uint16))
+    before = scorer.scales[0].copy()
+    assert same_bits(score(scorer), score(scorer))
+    assert same_bits(scorer.scales[0], before)
+
+
 @pytest.mark.parametrize("frequencies", [[1, 1, 255], [2, 1, 1], [1, 1, 1], [1, 2, 2]])
 def test_frequencies_that_are_not_those_of_the_signatures(frequencies: list[int]) -> None:
     with pytest.raises(StoreError) as error:

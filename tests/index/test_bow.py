@@ -22,11 +22,13 @@ from index.samples import (
 )
 from oracles import index as oracle
 
-from handcraft.errors import HandcraftError
+from handcraft.errors import HandcraftError, StoreError
 from handcraft.index.bow import BowQuery
 from handcraft.index.collection import Collection, make_collection
 from handcraft.index.postings import Postings
 from handcraft.options import BowOptions
+
+DAMAGED = "The store is damaged: a segment votes for a photo that it does not hold; run `handcraft check`."
 
 # Each word in a number of photos of its own, and each in the one photo.
 STAIRS = [list(range(i + 1)) for i in range(VOCABULARY_SIZE)]
@@ -266,13 +268,56 @@ def test_what_lies_beyond_the_postings_is_not_read(norm: int) -> None:
         "frequencies": np.append(postings.frequencies, np.uint8(100)),
     }
     scorer = bow(collection_of(Postings(**{name: array[:-1] for name, array in longer.items()})), norm=norm)
-    query = BowQuery(np.array([3, 9, 10], np.uint32), np.array([0.5, 0.25, 0.25], np.float32))
+    idf = np.array([scorer.idf[3], 1, 1], np.float32)  # words that no photo has would count, too
+    query = BowQuery(np.array([3, 9, 10], np.uint32), np.array([0.5, 0.25, 0.25], np.float32), idf)
     assert scorer.score(query, 0).tolist() == [0, 0.5]
 
 
-def test_scoring_leaves_the_norms_as_they_were() -> None:
-    scorer = bow(make_collection_in_pieces([[3], [1, 3]]))
-    before = scorer.norms[0].copy()
+@pytest.mark.parametrize("norm", [1, 2])
+def test_words_beyond_those_of_a_segment_are_absent(norm: int) -> None:
+    """Where the segment has few words, however large the query's are."""
+    scorer = bow(make_collection_in_pieces([[3], [1, 3]]), norm=norm)
+    words = np.array([3, 63, 64, 2**31, 2**32 - 1], np.uint32)
+    weights, idf = np.full((2, 5), 0.5, np.float32)
+    alone = scorer.score(BowQuery(words[:1], weights[:1], idf[:1]), 0)
+    assert alone.min() > 0
+    assert same_bits(scorer.score(BowQuery(words, weights, idf), 0), alone)
+
+
+@pytest.mark.parametrize("norm", [1, 2])
+def test_scoring_leaves_the_scales_as_they_were(norm: int) -> None:
+    scorer = bow(make_collection_in_pieces([[3], [1, 3]]), norm=norm)
+    before = scorer.scales[0].copy()
     query = hard_query(scorer, [3])
     assert same_bits(scorer.score(query, 0), scorer.score(query, 0))
-    assert same_bits(scorer.norms[0], before)
+    assert same_bits(scorer.scales[0], before)
+
+
+@pytest.mark.parametrize("norm", [1, 2])
+def test_a_query_holds_the_idf_of_its_words(norm: int) -> None:
+    scorer = bow(make_collection_in_pieces(STAIRS), norm=norm, stop_words=0.25)
+    query = hard_query(scorer, [0, 7, 3, 7, 11])
+    assert query.words.tolist() == [3, 7, 11]
+    assert same_bits(query.idf, scorer.idf[[3, 7, 11]])
+
+
+# --- damage ---
+
+
+@pytest.mark.parametrize("norm", [1, 2])
+@pytest.mark.parametrize("photo", [2, 65535])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_posting_of_a_photo_that_the_segment_does_not_hold(norm: int, photo: int, place: int) -> None:
+    postings = make_segment([[1, 2], [2]]).postings
+    ids = postings.photo_ids.copy()
+    sound = bow(collection_of(postings), norm=norm)
+    ids[place] = photo
+    scorer = bow(collection_of(replace(postings, photo_ids=ids)), norm=norm)
+    query = hard_query(sound, [1, 2])
+    with pytest.raises(StoreError) as error:
+        scorer.score(query, 0)
+    assert str(error.value) == DAMAGED
+    scorer.__dict__["scales"] = sound.scales  # the votes tell it, too
+    with pytest.raises(StoreError) as error:
+        scorer.score(query, 0)
+    assert str(error.value) == DAMAGED

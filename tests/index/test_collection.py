@@ -28,9 +28,9 @@ cuts = st.lists(st.integers(0, 8), max_size=4)
 numbers = st.sets(st.integers(0, 7))
 
 
-def live_norms(collection: Collection) -> np.ndarray:
+def live_scales(collection: Collection) -> np.ndarray:
     """(live photos,) in order of their ids."""
-    parts = [norms[alive] for norms, alive in zip(bow(collection).norms, collection.live, strict=True)]
+    parts = [scales[alive] for scales, alive in zip(bow(collection).scales, collection.live, strict=True)]
     return np.concatenate([np.empty(0, np.float32), *parts])
 
 
@@ -54,15 +54,16 @@ def test_idf_is_that_of_the_live_photos(collection: list[list[int]], cuts: list[
 
 
 @given(photos(), cuts, numbers)
-def test_norms_are_those_of_the_whole_collection(
+def test_scales_are_those_of_the_whole_collection(
     collection: list[list[int]], cuts: list[int], dead: set[int]
 ) -> None:
     alive = [words for i, words in enumerate(collection) if i not in dead]
     weights = oracle.idf(alive, VOCABULARY_SIZE)
-    expected = [oracle.norm(oracle.vector(oracle.frequencies(words), weights)) for words in alive]
+    norms = [oracle.norm(oracle.vector(oracle.frequencies(words), weights)) for words in alive]
+    expected = [1 / norm if norm else 0 for norm in norms]
     found = make_collection_in_pieces(collection, cuts, dead)
-    assert [norms.dtype for norms in bow(found).norms] == [np.float32] * len(found.segments)
-    assert live_norms(found) == pytest.approx(np.array(expected), rel=1e-6, abs=0)
+    assert [scales.dtype for scales in bow(found).scales] == [np.float32] * len(found.segments)
+    assert live_scales(found) == pytest.approx(np.array(expected), rel=1e-6, abs=0)
 
 
 def test_idf_by_hand() -> None:
@@ -89,7 +90,7 @@ def test_pieces_equal_the_whole_bit_for_bit(
     pieces = make_collection_in_pieces(collection, cuts)
     assert len(pieces.segments) == len(cuts) + 1
     assert same_bits(pieces.idf, whole.idf)
-    assert same_bits(live_norms(pieces), live_norms(whole))
+    assert same_bits(live_scales(pieces), live_scales(whole))
     assert same_bits(live_scores(pieces, query), live_scores(whole, query))
     assert pieces.ids == whole.ids
 
@@ -101,7 +102,7 @@ def test_removed_equals_never_added_bit_for_bit(
     after = make_collection_in_pieces(collection, cuts, dead)
     never = make_collection_in_pieces([words for i, words in enumerate(collection) if i not in dead])
     assert same_bits(after.idf, never.idf)
-    assert same_bits(live_norms(after), live_norms(never))
+    assert same_bits(live_scales(after), live_scales(never))
     assert same_bits(live_scores(after, query), live_scores(never, query))
 
 
@@ -113,7 +114,7 @@ def test_merging_changes_no_score(
     segment = merge_segments(before.segments, before.live, VOCABULARY_SIZE, None)
     after = make_collection([segment], [[]], VOCABULARY_SIZE)
     assert same_bits(after.idf, before.idf)
-    assert same_bits(live_norms(after), live_norms(before))
+    assert same_bits(live_scales(after), live_scales(before))
     assert same_bits(live_scores(after, query), live_scores(before, query))
     assert list(after.ids) == list(before.ids)
     assert list(after.ids.values()) == list(range(len(before)))
@@ -127,7 +128,7 @@ def test_many_photos_in_pieces_equal_the_whole() -> None:
     whole = make_collection_in_pieces(collection, vocabulary_size=500)
     pieces = make_collection_in_pieces(collection, range(0, 120, 7), vocabulary_size=500)
     assert same_bits(pieces.idf, whole.idf)
-    assert same_bits(live_norms(pieces), live_norms(whole))
+    assert same_bits(live_scales(pieces), live_scales(whole))
     assert same_bits(live_scores(pieces, query), live_scores(whole, query))
 
 
@@ -157,7 +158,7 @@ def test_an_empty_collection() -> None:
         assert len(collection) == 0
         assert collection.ids == {}
         assert collection.idf.tolist() == [0.0] * VOCABULARY_SIZE
-        assert live_norms(collection).tolist() == []
+        assert live_scales(collection).tolist() == []
 
 
 def test_a_collection_leaves_its_arguments_as_they_were() -> None:
@@ -178,7 +179,7 @@ def test_a_posting_of_a_photo_that_the_segment_does_not_hold() -> None:
     damaged = replace(segment, postings=replace(segment.postings, photo_ids=ids))
     collection = make_collection([damaged], [()], VOCABULARY_SIZE)
     with pytest.raises(StoreError) as error:
-        _ = bow(collection).norms
+        _ = bow(collection).scales
     assert str(error.value) == (
         "The store is damaged: a segment votes for a photo that it does not hold; run `handcraft check`."
     )

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from index.samples import VOCABULARY_SIZE, make_features, photos
+from oracles import asmk as scan_oracle
 from oracles import index as oracle
 
 from handcraft.index.geometry import Geometry
-from handcraft.index.postings import Postings
+from handcraft.index.postings import Postings, find_lists
 from handcraft.index.segment import MAX_PHOTOS
 
 
@@ -81,3 +82,35 @@ def test_the_last_photo_of_a_full_segment() -> None:
     )
     postings = Postings.of(geometry, VOCABULARY_SIZE)
     assert as_dictionary(postings) == {0: [(MAX_PHOTOS - 1, 1)], 5: [(0, 1), (MAX_PHOTOS - 1, 1)]}
+
+
+# --- lists ---
+
+borders = st.sampled_from([0, 62, 63, 64, 65, 127, 128, 191])
+
+
+@given(
+    st.lists(st.lists(borders | st.integers(0, 300), max_size=12), max_size=4),
+    st.lists(borders | st.integers(0, 400) | st.integers(0, 2**32 - 1), max_size=12),
+)
+@example([[63], [63, 64]], [62, 63, 64, 65, 127, 2**32 - 1])
+@example([list(range(300))], list(range(400)))
+@example([], [0, 63, 64, 2**32 - 1])
+@example([[]], [0])
+def test_lists_are_those_of_the_oracle(collection: list[list[int]], query: list[int]) -> None:
+    """Of the postings, and of what else their words have."""
+    postings = invert(collection, 301)
+    words, others = postings.words.tolist(), postings.offsets * np.uint64(3)
+    for offsets in (postings.offsets, others):
+        starts, ends = find_lists(np.array(query, np.uint32), postings, offsets)
+        found = list(zip(starts.tolist(), ends.tolist(), strict=True))
+        assert found == scan_oracle.locate(query, words, offsets.tolist())
+
+
+def test_the_last_words_of_a_large_vocabulary() -> None:
+    size = 1 << 22
+    postings = invert([[size - 1, 5], [size - 2]], size)
+    starts, ends = find_lists(
+        np.array([size - 1, size - 2, size - 3, size, 5], np.uint32), postings, postings.offsets
+    )
+    assert list(zip(starts.tolist(), ends.tolist(), strict=True)) == [(2, 3), (1, 2), (0, 0), (0, 0), (0, 1)]

@@ -86,6 +86,28 @@ def test_a_word_that_the_vocabulary_does_not_have(word: int) -> None:
         make_segment([[0], [word]])
 
 
+# --- sums ---
+
+
+@pytest.mark.parametrize("number", [np.float32, np.float64])
+@pytest.mark.parametrize("collection", [SAMPLE, [[1]], []])
+def test_sums_of_photos_are_told_from_those_of_others(
+    number: type[np.floating], collection: list[list[int]]
+) -> None:
+    segment = make_segment(collection)
+    sums = segment.sums(number)
+    assert same_bits(sums, np.zeros(len(collection) + 1, number))
+    sums[:-1] = np.arange(len(collection)) - 1
+    assert same_bits(segment.of_photos(sums), (np.arange(len(collection)) - 1).astype(number))
+    for others in (1, -0.25, 1e-30, np.inf, np.nan):
+        sums[-1] = others
+        with pytest.raises(StoreError) as error:
+            segment.of_photos(sums)
+        assert str(error.value) == (
+            "The store is damaged: a segment votes for a photo that it does not hold; run `handcraft check`."
+        )
+
+
 # --- merge ---
 
 

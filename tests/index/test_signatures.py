@@ -111,6 +111,19 @@ def test_signatures_of_long_descriptors(kind: str, dimension: int, bits: int) ->
     assert agree(codes, packed(sign(space, options, descriptors, words), options.binary))
 
 
+@kinds
+@pytest.mark.parametrize("space", [Space(128), Space(64, "float32"), Space(72)])
+def test_descriptors_may_lie_in_memory_in_any_order(kind: str, space: Space) -> None:
+    words = np.array([[1], [4], [1], [9]])
+    encoder, descriptors = space.encoder(KINDS[kind]), space.describe([1, 4, 1, 9], 5)
+    _, expected = encoder.encode(descriptors, words)
+    wide, apart = np.zeros((8, space.dimension + 3), descriptors.dtype), np.repeat(descriptors, 2, axis=1)
+    wide[::2, 3:] = descriptors
+    for same in (np.asfortranarray(descriptors), wide[::2, 3:], apart[:, ::2]):
+        assert same.tolist() == descriptors.tolist()
+        assert same_bits(encoder.encode(same, words)[1], expected)
+
+
 def test_signs_of_extreme_bytes_do_not_overflow() -> None:
     """A thousand features of a word."""
     descriptors = np.tile(np.array([[0, 255, 255, 0, 128, 127, 255, 0]], np.uint8), (1000, 1))
@@ -286,7 +299,8 @@ def write(path: Path, segment: Segment, **changed: NDArray[np.generic]) -> None:
 
 
 def read(path: Path, segment: Segment, kind: str) -> Signatures:
-    return read_signatures(path, segment.postings, len(segment), ATTRIBUTES, KINDS[kind])
+    options = replace(KINDS[kind], bits=72)
+    return read_signatures(path, segment.postings, len(segment), ATTRIBUTES, options)
 
 
 @kinds
@@ -323,6 +337,9 @@ MISFITS: list[tuple[str, str, Change, str]] = [
     ("asmk*", "codes", lambda a: a.astype(np.float32), "the signatures are of another kind"),
     ("asmk*", "codes", lambda a: a[0], "the signatures are of another kind"),
     ("asmk", "codes", lambda a: a.astype(np.uint64), "the signatures are of another kind"),
+    ("asmk*", "codes", lambda a: a[:1], "the signatures are not of 72 bits"),
+    ("smk*", "codes", lambda a: np.repeat(a, 2, axis=0), "the signatures are not of 72 bits"),
+    ("asmk", "codes", lambda a: a[:, :64], "the signatures are not of 72 numbers"),
     *(
         (kind, "entries", lambda a: a[:-1], "the numbers of entries do not fit the photo table")
         for kind in KINDS

@@ -148,6 +148,22 @@ def locate(query_words: Sequence[int], words: Sequence[int], offsets: Sequence[i
     return [lists.get(word, (0, 0)) for word in query_words]
 
 
+def slots(words: Sequence[int], count: int) -> list[tuple[list[int], int]]:
+    """For each of so many slots of 64 words which of them there are, and how many come before them all."""
+    return [
+        (
+            [word % 64 for word in words if word // 64 == slot],
+            sum(word < 64 * slot for word in words),
+        )
+        for slot in range(count)
+    ]
+
+
+def steps(lists: Sequence[tuple[int, int]], length: int) -> list[tuple[int, int]]:
+    """The list and the place of every so many entries of lists that start and end here."""
+    return [(i, place) for i, (start, end) in enumerate(lists) for place in range(start, end, length)]
+
+
 def votes(
     query: Sequence[tuple[Sequence[int], float]],
     lists: Sequence[Sequence[tuple[int, Sequence[Sequence[int]]]]],

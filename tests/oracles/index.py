@@ -81,6 +81,27 @@ def likeness(a: Mapping[int, float], b: Mapping[int, float], power: int = 2) -> 
     return sum(x * y if power == 2 else min(x, y) for x, y in pairs)
 
 
+def votes(
+    query: Sequence[tuple[float, float]],
+    lists: Sequence[Sequence[tuple[int, int]]],
+    term_weights: Sequence[float],
+    scales: Sequence[float] | None = None,
+) -> dict[int, float]:
+    """The sum of what the query's words are worth to each photo.
+
+    query: the weight of each word on the query's side and on the photos'. lists: for each of them the photos
+    that hold it, and how often. scales: of the photos; with them a word is worth the lesser of what it is
+    worth to both sides, without them the product.
+    """
+    sums: dict[int, float] = {}
+    for (weight, of_word), postings in zip(query, lists, strict=True):
+        for photo, frequency in postings:
+            own = of_word * term_weights[frequency]
+            worth = weight * own if scales is None else min(weight, own * scales[photo])
+            sums[photo] = sums.get(photo, 0) + worth
+    return sums
+
+
 def scores(
     words: Sequence[Sequence[int]],
     squared_distances: Sequence[Sequence[float]],
@@ -99,7 +120,10 @@ def scores(
     return [likeness(query, photo, norm) for photo in vectors]
 
 
-def ranking(values: Iterable[float], top: int) -> list[tuple[int, float]]:
-    """The places and values of the largest values above 0, equals by place."""
-    positive = [(place, value) for place, value in enumerate(values) if value > 0]
+def ranking(values: Iterable[float], top: int, live: Sequence[bool] | None = None) -> list[tuple[int, float]]:
+    """The places and values of the largest values above 0, of live places where these are given, equals by
+    place."""
+    positive = [
+        (place, value) for place, value in enumerate(values) if value > 0 and (live is None or live[place])
+    ]
     return sorted(positive, key=lambda entry: (-entry[1], entry[0]))[:top]

@@ -21,6 +21,7 @@ from index.samples import (
 from oracles import index as oracle
 
 from handcraft.index.collection import make_collection
+from handcraft.search._kernels import keep_best
 from handcraft.search.scoring import Shortlist, best, shortlist
 
 cuts = st.lists(st.integers(0, 8), max_size=5)
@@ -160,20 +161,84 @@ any_score = st.floats(0, 1, width=32)
 
 
 @settings(max_examples=300)
-@given(hnp.arrays(np.float32, st.integers(0, 40), elements=st.one_of(few, any_score)), st.integers(0, 45))
-@example(np.array([1e-40, 2e-40, 0.0], np.float32), 2)  # below the smallest normal number, above 0
-@example(np.array([1e-40, 2e-40, 0.0], np.float32), 3)
-@example(np.array([0.5, 0.5], np.float32), 0)
-def test_best_is_sorting(scores: np.ndarray, top: int) -> None:
-    before = scores.copy()
-    places, values = best(scores, top)
-    expected = oracle.ranking(scores.tolist(), top)
+@given(
+    hnp.arrays(np.float32, st.integers(0, 40), elements=st.one_of(few, any_score)),
+    st.integers(0, 45),
+    st.sets(st.integers(0, 39)),
+)
+@example(np.array([1e-40, 2e-40, 0.0], np.float32), 2, set())  # below the smallest normal number, above 0
+@example(np.array([1e-40, 2e-40, 0.0], np.float32), 3, set())
+@example(np.array([0.5, 0.5], np.float32), 0, set())
+@example(np.array([0.5, 0.5], np.float32), 2, {0, 1})
+def test_best_is_sorting(scores: np.ndarray, top: int, dead: set[int]) -> None:
+    before, live = scores.copy(), np.array([place not in dead for place in range(len(scores))], bool)
+    places, values = best(scores, live, top)
+    expected = oracle.ranking(scores.tolist(), top, live.tolist())
     assert list(zip(places.tolist(), values.tolist(), strict=True)) == expected
     assert (places.dtype, values.dtype) == (np.int64, np.float32)
     assert same_bits(scores, before)
+    assert live.tolist() == [place not in dead for place in range(len(scores))]
 
 
 @given(hnp.arrays(np.float32, st.integers(0, 60), elements=few), st.integers(1, 60))
 def test_best_among_ties(scores: np.ndarray, top: int) -> None:
-    places, _ = best(scores, top)
+    places, _ = best(scores, np.ones(len(scores), bool), top)
     assert places.tolist() == [place for place, _ in oracle.ranking(scores.tolist(), top)]
+
+
+ODD = [0.0, -0.0, -1.0, 0.25, 0.5, 1.0, np.inf, -np.inf, np.nan]
+
+
+def many_scores(count: int, seed: int) -> np.ndarray:
+    """Many of them tied, or different, or rising or falling; or only one above the others."""
+    generator = np.random.default_rng(seed)
+    any_order = generator.random(count)
+    kinds = [
+        generator.choice(ODD, count),
+        any_order,
+        np.sort(any_order),
+        np.sort(any_order)[::-1],
+        generator.choice([*ODD, *any_order], count),
+        np.where(np.arange(count) == generator.integers(0, count + 1), 1, generator.choice([0, np.nan])),
+        np.full(count, 0.5),
+    ]
+    return kinds[seed % len(kinds)].astype(np.float32)
+
+
+around_blocks = st.sampled_from([0, 1, 63, 64, 65, 127, 128, 129, 300]) | st.integers(0, 400)
+
+
+@settings(max_examples=300)
+@given(around_blocks, st.integers(1, 410), st.sampled_from([0.0, 0.1, 0.6, 1.0]), st.integers(0, 999))
+def test_the_best_of_many_are_kept(count: int, top: int, share: float, seed: int) -> None:
+    """In no order; what there is no score for stays as it was."""
+    scores, live = many_scores(count, seed), np.random.default_rng(seed).random(count) >= share
+    expected = oracle.ranking(scores.tolist(), top, live.tolist())
+    values, places = np.full(top, -7, np.float32), np.full(top, -7, np.int64)
+    kept = keep_best(scores, live, values, places)
+    found = list(zip(places.tolist(), values.tolist(), strict=True))
+    assert sorted(found[:kept]) == sorted(expected)
+    assert found[kept:] == [(-7, -7)] * (top - kept)
+    ordered_places, ordered = best(scores, live, top)
+    assert list(zip(ordered_places.tolist(), ordered.tolist(), strict=True)) == expected
+
+
+@pytest.mark.parametrize("top", [1, 2, 7, 64, 65, 200])
+def test_of_equals_the_first_are_kept(top: int) -> None:
+    """Whether larger ones come before or after, in one block or in several."""
+    scores = np.full(300, 0.5, np.float32)
+    scores[[10, 70, 299]], live = 1, np.ones(300, bool)
+    live[[0, 64, 70]] = False
+    halves = [place for place in range(300) if live[place] and place not in (10, 299)]
+    places, values = best(scores, live, top)
+    assert places.tolist() == [10, 299, *halves][:top]
+    assert values.tolist() == [1, 1, *[0.5] * top][:top]
+
+
+def test_nothing_that_is_no_number_is_kept() -> None:
+    scores = np.full(200, np.nan, np.float32)
+    live = np.ones(200, bool)
+    assert best(scores, live, 200)[0].tolist() == []
+    scores[[3, 150]] = 0.25, 0.5
+    for top in (1, 2, 3, 1000):
+        assert best(scores, live, top)[0].tolist() == [150, 3][:top]

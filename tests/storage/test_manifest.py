@@ -34,16 +34,18 @@ SAMPLE = Manifest(
     fingerprint=FINGERPRINT,
     vocabulary=VOCABULARY,
     methods={"asmk": {"bits": 64, "aggregated": False}, "bow": {}},
+    vlad=FileEntry("vlad-000001.h5", 7, "07"),
     segments=(
         SegmentEntry(
             1,
             500,
             FileEntry("segments/000001.index.h5", 1, "01"),
             FileEntry("segments/s", 5, "05"),
+            FileEntry("segments/v", 6, "06"),
             FileEntry("segments/f", 2, "02"),
             (3, 7),
         ),
-        SegmentEntry(4, 2, FileEntry("segments/000004.index.h5", 3, "03"), None, None),
+        SegmentEntry(4, 2, FileEntry("segments/000004.index.h5", 3, "03"), None, None, None),
     ),
     generation=9,
     next_segment=5,
@@ -72,6 +74,7 @@ def manifests() -> st.SearchStrategy[Manifest]:
             file_entries(),
             st.none() | file_entries(),
             st.none() | file_entries(),
+            st.none() | file_entries(),
             st.sets(st.integers(0, photos - 1), max_size=4).map(sorted).map(tuple) if photos else st.just(()),
         )
     )
@@ -89,6 +92,7 @@ def manifests() -> st.SearchStrategy[Manifest]:
         methods=st.dictionaries(
             st.text(), st.dictionaries(st.text(), values, max_size=3), min_size=1, max_size=3
         ),
+        vlad=st.none() | file_entries(),
         segments=st.lists(segments, max_size=4).map(tuple),
         generation=st.integers(0, 10**12),
         next_segment=st.integers(1, 10**6),
@@ -139,8 +143,10 @@ def test_each_commit_counts() -> None:
 def test_every_file_is_listed() -> None:
     assert [entry.name for entry in SAMPLE.files] == [
         VOCABULARY.name,
+        "vlad-000001.h5",
         "segments/000001.index.h5",
         "segments/s",
+        "segments/v",
         "segments/f",
         "segments/000004.index.h5",
     ]
@@ -238,7 +244,7 @@ def test_a_value_of_another_type_is_damaged(tmp_path: Path, value: object) -> No
         for key in path[:-1]:
             parent = parent[key]
         if isinstance(value, type(parent[path[-1]])) or (
-            path[-1] in ("signatures", "features") and value is None
+            path[-1] in ("signatures", "vectors", "features", "vlad") and value is None
         ):
             continue
         parent[path[-1]] = value
@@ -266,19 +272,35 @@ def test_no_method_to_vote_by_is_damaged(tmp_path: Path) -> None:
 # --- manifests of other formats ---
 
 
+def as_format_2(manifest: Manifest) -> Any:
+    """As it was written before there were vectors."""
+    content = as_json(manifest)
+    del content["vlad"]
+    for segment in content["segments"]:
+        del segment["vectors"]
+    return {**content, "format": 2}
+
+
 def as_format_1(manifest: Manifest) -> Any:
     """As it was written before there were signatures."""
-    content = as_json(manifest)
+    content = as_format_2(manifest)
     del content["methods"]
     for segment in content["segments"]:
         del segment["signatures"]
     return {**content, "format": 1, "method": "bow"}
 
 
+def test_format_2_has_no_vectors(tmp_path: Path) -> None:
+    rewrite(tmp_path, as_format_2(SAMPLE))
+    segments = tuple(replace(entry, vectors=None) for entry in SAMPLE.segments)
+    assert read_manifest(tmp_path) == replace(SAMPLE, vlad=None, segments=segments)
+
+
 def test_format_1_votes_by_bags_of_words(tmp_path: Path) -> None:
     rewrite(tmp_path, as_format_1(SAMPLE))
-    segments = tuple(replace(entry, signatures=None) for entry in SAMPLE.segments)
-    assert read_manifest(tmp_path) == replace(SAMPLE, methods={"bow": {}}, segments=segments)
+    segments = tuple(replace(entry, signatures=None, vectors=None) for entry in SAMPLE.segments)
+    found = read_manifest(tmp_path)
+    assert found == replace(SAMPLE, methods={"bow": {}}, vlad=None, segments=segments)
 
 
 def test_the_next_commit_is_of_this_format(tmp_path: Path) -> None:
@@ -332,6 +354,6 @@ def test_a_full_disk_keeps_the_commit_before(tiny_disk: Path) -> None:
     many = tuple(range(65536))
     with pytest.raises(StoreError, match="No space is left"):
         write_manifest(
-            tiny_disk, SAMPLE.next(segments=(SegmentEntry(1, 65536, VOCABULARY, None, None, many),))
+            tiny_disk, SAMPLE.next(segments=(SegmentEntry(1, 65536, VOCABULARY, None, None, None, many),))
         )
     assert read_manifest(tiny_disk) == SAMPLE
