@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -75,12 +74,8 @@ class VladModel:
         aggregate = aggregate_residuals(descriptors, self.codebook, self.training)
         if not aggregate.any():
             return np.zeros(dimension, np.float32)
-        return _unit(self._whitening[:dimension] @ (aggregate - self.mean))
-
-    @cached_property
-    def _whitening(self) -> NDArray[np.float32]:
-        """(D, k·d) float32: the axes with their steps, wide because BLAS knows no bytes."""
-        return self.axes * self.steps[:, None]
+        whitened = (self.axes[:dimension] @ (aggregate - self.mean)) * self.steps[:dimension]
+        return _unit(whitened)
 
 
 def aggregate_residuals(
