@@ -63,6 +63,10 @@ class VocabularyOptions:
     iterations: int = 20  # passes of k-means a node, at the most
     tolerance: float = 1e-3  # a node's k-means stops when its distortion falls by less than this fraction
     seed: int = 0
+    # Descriptors less their mean, normed again, are what words are of ("RootSIFT + SHIFT" of Tolias,
+    # Avrithis & Jégou, ICCV 2013)
+    shifted: bool = False
+    medians: bool = False  # each word keeps the median of its descriptors, for SignatureOptions.medians
 
     @property
     def levels(self) -> int:
@@ -80,13 +84,20 @@ class SignatureOptions:
     bits: int = 0  # of a signature, a multiple of 8; 0: the dimension of the descriptors
     aggregated: bool = True  # one for a word of a photo; False: one for each feature (SMK, Hamming embedding)
     binary: bool = True  # False: the residuals as they are, 4 bytes a dimension; shows what bits lose
+    # True: residuals are taken to the medians of a word's descriptors, so that half of its bits are ones
+    # (Jégou, Douze & Schmid 2008); False: to the centroid
+    medians: bool = False
 
     def __post_init__(self) -> None:
         _require("bits", self.bits, 0)
         if self.bits % 8:
             raise HandcraftError(f"bits={self.bits} is not a multiple of 8; give 64 or 128, for example.")
         if not (self.aggregated or self.binary):
-            raise HandcraftError("Signatures of single features are binary; leave binary=False out.")
+            raise HandcraftError(
+                "Real residuals are kept of a word's features together; leave --real out, or --single."
+            )
+        if self.medians and not self.binary:
+            raise HandcraftError("Medians make bits of residuals; leave --medians out, or --real.")
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,18 @@ DEFAULTS = VocabularyOptions()
     show_default=True,
     help="Of the random start.",
 )
+@click.option(
+    "--shifted/--as-described",
+    default=DEFAULTS.shifted,
+    show_default=True,
+    help="Take the mean descriptor from all and norm them again, or leave them as they are.",
+)
+@click.option(
+    "--medians/--no-medians",
+    default=DEFAULTS.medians,
+    show_default=True,
+    help="Keep the medians of each word's descriptors too, for `index --medians`; doubles the file.",
+)
 @feature_options
 @threads_option
 @json_option
@@ -83,6 +95,8 @@ def build_vocab(
     sample: int,
     iterations: int,
     seed: int,
+    shifted: bool,
+    medians: bool,
     threads: int,
     as_json: bool,
     **features: object,
@@ -96,7 +110,15 @@ def build_vocab(
     """
     if not images and from_store is None:
         raise click.UsageError("Name the photos to train on, or a store with --from.")
-    options = VocabularyOptions(words=words, depth=depth, sample=sample, iterations=iterations, seed=seed)
+    options = VocabularyOptions(
+        words=words,
+        depth=depth,
+        sample=sample,
+        iterations=iterations,
+        seed=seed,
+        shifted=shifted,
+        medians=medians,
+    )
     start = time.perf_counter()
     with reporting() as progress:
         import handcraft

@@ -66,6 +66,13 @@ Example:
     help="Bits of a signature, a multiple of 8 (asmk).  [default: the descriptors' dimension]",
 )
 @click.option(
+    "--medians/--centroids",
+    default=SignatureOptions.medians,
+    show_default=True,
+    help="Take residuals to the medians of a word's descriptors, of build-vocab --medians, or to its "
+    "centroid (asmk).",
+)
+@click.option(
     "--vlad-model",
     type=click.Path(path_type=Path, dir_okay=False),
     help="What makes vectors of photos, of build-vlad (vlad).  [default: the shipped one]",
@@ -98,6 +105,7 @@ def index(
     bits: int,
     aggregated: bool,
     binary: bool,
+    medians: bool,
     dimension: int,
     half: bool,
     vlad_model: Path | None,
@@ -119,7 +127,7 @@ def index(
         start = time.perf_counter()
         options = IndexOptions(
             method=method or "",
-            signatures=SignatureOptions(bits=bits, aggregated=aggregated, binary=binary),
+            signatures=SignatureOptions(bits=bits, aggregated=aggregated, binary=binary, medians=medians),
             vlad=VladOptions(dimension=dimension, half=half),
             vlad_model=vlad_model,
             keep_features=keep_features,

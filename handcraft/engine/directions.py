@@ -7,13 +7,12 @@ from concurrent.futures import Executor
 import numpy as np
 
 from handcraft.engine.snapshot import Snapshot
-from handcraft.engine.voting import assignments_of, steepness_of, vote
+from handcraft.engine.voting import assign_query, assignments_of, steepness_of, vote
 from handcraft.features.description import Found
 from handcraft.features.registry import directions_around
 from handcraft.options import QueryOptions
 from handcraft.search.fusion import STRENGTH_DEPTH, answer_strength
 from handcraft.types import Features, RegionOfInterest
-from handcraft.vocabulary.assignment import assign
 
 
 def describe_turned(
@@ -33,7 +32,7 @@ def describe_turned(
     directions = directions_around(options.directions)[1:]
 
     def strength(probe: Features) -> float:
-        words = assign(probe.descriptors, snapshot.vocabulary, assignments_of(snapshot, options))
+        words = assign_query(snapshot, probe, assignments_of(snapshot, options))
         return answer_strength(vote(snapshot, probe, words, options, STRENGTH_DEPTH, threads=1))
 
     def probe(direction: float) -> float:

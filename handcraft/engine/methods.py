@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from handcraft.errors import FingerprintError, StoreError, VocabularyError
@@ -38,7 +39,7 @@ def asked_model(options: IndexOptions, space: Fingerprint, own: VladModel | None
     if options.vlad_model is None:
         model = own or read_vlad(shipped_vlad(str(space.parameters.get("detector", ""))))
     else:
-        model = read_vlad(options.vlad_model)
+        model = read_vlad(Path(options.vlad_model))
     if not model.codebook.fingerprint.same_space(space):
         raise FingerprintError(
             f"The VLAD model is for {model.codebook.fingerprint}, the photos give {space}; learn one for "
@@ -95,7 +96,8 @@ def changed_methods(
     if name not in methods:
         return {**methods, name: parameters}
     said = options.signatures != SignatureOptions() if name == "asmk" else options.vlad != VladOptions()
-    if said and parameters != methods[name]:
+    kept = signature_options(manifest) if name == "asmk" else vlad_options(manifest)
+    if said and kept is not None and parameters != asdict(kept):
         raise StoreError(
             f"The store votes by {name} with {_listed(methods[name])}, the options ask for "
             f"{_listed(parameters)}; leave them out, or make another store with `handcraft index --store`."
@@ -114,7 +116,13 @@ def signature_options(manifest: Manifest) -> SignatureOptions | None:
 
 def vlad_options(manifest: Manifest) -> VladOptions | None:
     """What a store's vectors are, None where it has none; raises StoreError."""
-    return _stored("vlad", VladOptions, manifest)
+    options = _stored("vlad", VladOptions, manifest)
+    if options is not None and manifest.vlad is None:
+        raise StoreError(
+            "The store votes by vlad, but its manifest names no VLAD model; index the photos again into a "
+            "new store with `handcraft index --store`."
+        )
+    return options
 
 
 def _stored(name: str, kind: type[Options], manifest: Manifest) -> Options | None:
@@ -136,7 +144,15 @@ def encoder_of(options: SignatureOptions | None, tree: VocabularyTree) -> Encode
 
 
 def _encoder(options: SignatureOptions, tree: VocabularyTree) -> Encoder:
-    return Encoder(options, tree.fingerprint.dimension, lambda words: tree.centroids_of(tree.leaves[words]))
+    dimension, medians = tree.fingerprint.dimension, tree.medians
+    if not options.medians:
+        return Encoder(options, dimension, lambda words: tree.centroids_of(tree.leaves[words]), tree.shifted)
+    if medians is None:
+        raise VocabularyError(
+            "The vocabulary keeps no medians of its words' descriptors; train one with "
+            "`handcraft build-vocab --medians`, or leave --medians out."
+        )
+    return Encoder(options, dimension, lambda words: medians[words], tree.shifted)
 
 
 def index_attributes(manifest: Manifest) -> dict[str, Attribute]:

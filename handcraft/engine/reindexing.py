@@ -41,15 +41,17 @@ def add_method(
     ask for other signatures or vectors than the store has. The caller is the store's writer.
     """
     manifest = snapshot.manifest
-    model = asked_model(options, manifest.fingerprint, snapshot.vlad)
+    replaced = options.vlad_model is not None and not manifest.segments  # no vector is of the old one
+    model = asked_model(options, manifest.fingerprint, None if replaced else snapshot.vlad)
     methods = changed_methods(manifest, options, snapshot.vocabulary, model)
-    if methods is None:
+    if methods is None and not (replaced and model is not None):
         return snapshot
+    methods = methods or manifest.methods
     require_kept_features(snapshot.store)
     changed = manifest.next(methods=methods)
     if "vlad" not in methods:
         changed = replace(changed, vlad=None)
-    elif manifest.vlad is None and model is not None:
+    elif model is not None and model is not snapshot.vlad:
         changed = replace(changed, vlad=add_vlad(snapshot.store, model, changed.generation))
     reindex(
         replace(snapshot, vlad=model or snapshot.vlad),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from handcraft.engine.directions import describe_turned
 from handcraft.engine.snapshot import Snapshot
-from handcraft.engine.voting import assignments_of, vote
+from handcraft.engine.voting import assign_query, assignments_of, vote
 from handcraft.engine.writing import stored_options
 from handcraft.errors import PhotoError, StoreError
 from handcraft.features.description import Found
@@ -22,7 +22,6 @@ from handcraft.search.scoring import Shortlist
 from handcraft.types import Features, Hit, Match, Photo, RegionOfInterest
 from handcraft.verification.correspondences import PhotoSide, QuerySide, query_side
 from handcraft.verification.spatial import verify
-from handcraft.vocabulary.assignment import assign
 
 
 @dataclass(frozen=True)
@@ -65,10 +64,8 @@ def query_photo(
         if stored.upright and options.directions > 1:
             described += describe_turned(found, features, stored.max_features, snapshot, options, roi, pool)
         clock.lap("directions")
-        nearest = max(assignments_of(snapshot, options), options.verification.words if options.verify else 1)
-        assignments = list(
-            pool.map(lambda one: assign(one.descriptors, snapshot.vocabulary, nearest), described)
-        )
+        nearest = max(assignments_of(snapshot, options), options.verification.words if options.verify else 0)
+        assignments = list(pool.map(lambda one: assign_query(snapshot, one, nearest), described))
         clock.lap("words")
     # The strength of a direction's answer must not depend on how many hits are asked for.
     depth = max(options.top, STRENGTH_DEPTH, options.verification.depth if options.verify else 0)

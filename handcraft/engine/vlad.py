@@ -9,11 +9,13 @@ from handcraft.errors import StoreError
 from handcraft.features.extraction import available_threads
 from handcraft.features.files import read_features
 from handcraft.options import VladTraining
+from handcraft.storage.atomic import make_folder
 from handcraft.vocabulary.vlad import VladModel, learn_vlad, write_vlad
 
 
 def build_vlad(snapshot: Snapshot, output: Path, options: VladTraining, *, threads: int = 0) -> VladModel:
     """Learn a model from the features that a store keeps and write it; raises HandcraftError."""
+    make_folder(output.parent)  # it is said before the work, not after, that this cannot be
     descriptors = []
     for entry, alive in zip(snapshot.manifest.segments, snapshot.collection.live, strict=True):
         if entry.features is None:

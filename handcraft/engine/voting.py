@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from handcraft.engine.methods import encoder_of, signature_options, vlad_options
 from handcraft.engine.snapshot import Snapshot
 from handcraft.errors import StoreError
@@ -11,7 +13,7 @@ from handcraft.index.vlad import VladScorer
 from handcraft.options import QueryOptions
 from handcraft.search.scoring import Shortlist, shortlist
 from handcraft.types import Features
-from handcraft.vocabulary.assignment import Assignment, spread
+from handcraft.vocabulary.assignment import Assignment, assign, spread
 
 
 def method_of(snapshot: Snapshot, options: QueryOptions) -> str:
@@ -30,8 +32,16 @@ def assignments_of(snapshot: Snapshot, options: QueryOptions) -> int:
     """The nearest words that a feature votes for."""
     method = method_of(snapshot, options)
     if method == "vlad":
-        return 1  # its vectors have words of their own
+        return 0  # its vectors have words of their own
     return (options.asmk if method == "asmk" else options.bow).assignments
+
+
+def assign_query(snapshot: Snapshot, features: Features, nearest: int) -> Assignment:
+    """The nearest words of a query's features; none where none are asked for."""
+    if nearest:
+        return assign(features.descriptors, snapshot.vocabulary, nearest)
+    shape = (len(features), 0)
+    return Assignment(np.empty(shape, np.int32), np.empty(shape, np.float32))
 
 
 def steepness_of(snapshot: Snapshot, options: QueryOptions) -> float:

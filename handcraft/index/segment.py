@@ -147,6 +147,7 @@ def read_segment(path: Path, vocabulary_size: int, attributes: Mapping[str, Attr
     misfit = _misfit(segment, vocabulary_size)
     if misfit:
         raise StoreError(f"{path} is damaged: {misfit}; run `handcraft check`.")
+    file.let_go()  # words and offsets, 12 bytes each; the checks have read all of them
     return segment
 
 

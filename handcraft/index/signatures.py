@@ -24,20 +24,27 @@ from handcraft.storage.hdf5 import Attribute, read_arrays, require_attributes, w
 KIND = "signatures"
 PLANE = 64  # bits
 
+Rows = NDArray[np.generic]
 # The centroids (w, d) of words (w,), in the descriptors' dtype.
-CentroidsOf = Callable[[NDArray[np.integer]], NDArray[np.generic]]
+CentroidsOf = Callable[[NDArray[np.integer]], Rows]
+
+
+def _as_they_are(descriptors: Rows) -> Rows:
+    return descriptors
 
 
 @dataclass(frozen=True)
 class Encoder:
     """Turns descriptors and their words into signatures.
 
-    dimension: of the descriptors. centroids_of: of the vocabulary.
+    dimension: of the descriptors. centroids_of: of the vocabulary, or the medians of its words. shifted:
+    what makes descriptors (n, d) comparable with these.
     """
 
     options: SignatureOptions
     dimension: int
     centroids_of: CentroidsOf
+    shifted: Callable[[Rows], Rows] = _as_they_are
 
     def __post_init__(self) -> None:
         if self.dimension < 8:
@@ -49,6 +56,12 @@ class Encoder:
             raise HandcraftError(
                 f"Signatures of {self.bits} bits are longer than the descriptors, which have "
                 f"{self.dimension} dimensions; give --bits {self.dimension // 8 * 8} or less."
+            )
+
+        if self.options.medians and self.bits < self.dimension:
+            raise HandcraftError(
+                f"Medians are of the descriptors' {self.dimension} dimensions, {self.bits} bits are of "
+                "fewer; leave --medians or --bits out."
             )
 
     @property
@@ -121,7 +134,7 @@ class Encoder:
         order: (f,), the rows of the features' descriptors. rows: (f,), ascending, those of their centroids.
         places: of each centroid, where its next signature goes; advanced.
         """
-        descriptors = np.ascontiguousarray(descriptors)  # rows are read 64 numbers at a time
+        descriptors = np.ascontiguousarray(self.shifted(descriptors))  # rows are read 64 numbers at a time
         features = order, rows, descriptors, centroids, self.options.aggregated
         number = np.int32 if descriptors.dtype == np.uint8 else np.float32  # sums of bytes are exact
         sums = np.zeros((2, PLANE * -(-self.bits // PLANE)), number)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+import mmap
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,11 +38,18 @@ class ArrayFile:
     path: Path
     arrays: Mapping[str, NDArray[np.generic]]
     attributes: Mapping[str, Attribute]
+    mapping: mmap.mmap
 
     def __getitem__(self, name: str) -> NDArray[np.generic]:
         if name not in self.arrays:
             raise StoreError(f"{self.path} is damaged: it has no array {name!r}; run `handcraft check`.")
         return self.arrays[name]
+
+    def let_go(self) -> None:
+        """Keep no page in this process's memory that was read so far, to be checked for example. The system
+        still has them."""
+        if hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
+            self.mapping.madvise(mmap.MADV_DONTNEED)
 
 
 def write_arrays(
@@ -81,7 +89,8 @@ def read_arrays(path: Path, kind: str) -> ArrayFile:
             with h5py.File(file, "r") as hdf5:
                 attributes = {name: _plain(value) for name, value in hdf5.attrs.items()}
                 _check_kind(path, kind, attributes)
-                content = np.memmap(file, np.uint8, "r").view(np.ndarray)
+                mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                content = np.frombuffer(mapping, np.uint8)
                 arrays = {name: _map_array(content, data) for name, data in hdf5.items()}
     except FileNotFoundError as error:
         raise StoreError(f"{path} is missing.") from error
@@ -89,7 +98,7 @@ def read_arrays(path: Path, kind: str) -> ArrayFile:
         raise StoreError(f"No permission to read {path}; change its mode or your user.") from error
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise StoreError(f"{path} is truncated or damaged; make it again.") from error
-    return ArrayFile(path, arrays, attributes)
+    return ArrayFile(path, arrays, attributes, mapping)
 
 
 def require_attributes(file: ArrayFile, attributes: Mapping[str, Attribute]) -> None:

@@ -51,6 +51,13 @@ def assign(
             f"The descriptors are {descriptors.shape[-1]} x {descriptors.dtype}, the vocabulary is {space}; "
             "train one for these features with `handcraft build-vocab`."
         )
+    return assign_shifted(tree.shifted(descriptors), tree, nearest, beam)
+
+
+def assign_shifted(
+    descriptors: NDArray[np.generic], tree: VocabularyTree, nearest: int = 1, beam: int = BEAM
+) -> Assignment:
+    """As assign, of descriptors that are already as the tree's centroids are."""
     words = np.full((len(descriptors), nearest), -1, np.int32)
     distances = np.full((len(descriptors), nearest), np.inf, np.float32)
     for start in range(0, len(descriptors), BLOCK):
@@ -74,7 +81,7 @@ def spread(assignment: Assignment, tree: VocabularyTree, neighbours: int) -> Ass
     """
     found = assignment.words >= 0
     present, places = np.unique(assignment.words[found], return_inverse=True)
-    near = assign(tree.centroids_of(tree.leaves[present]), tree, neighbours)
+    near = assign_shifted(tree.centroids_of(tree.leaves[present]), tree, neighbours)
     shape = (*assignment.words.shape, neighbours)
     words, distances = np.full(shape, -1, np.int32), np.full(shape, np.inf, np.float32)
     words[found] = near.words[places]

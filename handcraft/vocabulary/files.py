@@ -45,14 +45,13 @@ def shipped_vlad(detector: str) -> Path:
 def write_vocabulary(path: Path, tree: VocabularyTree) -> None:
     """Write a vocabulary whole or not at all; raises StoreError."""
     training = tree.training
+    arrays = {"panels": tree.panels.values, "norms": tree.panels.norms, "child_counts": tree.child_counts}
+    extras = {"mean": tree.mean, "medians": tree.medians}
+    arrays |= {name: rows for name, rows in extras.items() if rows is not None}
     write_arrays(
         path,
         KIND,
-        {
-            "panels": [tree.panels.values],
-            "norms": [tree.panels.norms],
-            "child_counts": [tree.child_counts],
-        },
+        {name: [array] for name, array in arrays.items()},
         {
             "descriptor": tree.fingerprint.descriptor,
             "dimension": tree.fingerprint.dimension,
@@ -86,7 +85,8 @@ def read_vocabulary(path: Path) -> VocabularyTree:
         raise StoreError(f"{path} is damaged: it does not say how it was made; train it again.") from error
     child_counts = file["child_counts"].astype(np.uint32, copy=False)
     norms: Costs = file["norms"]  # type: ignore[assignment]  # VocabularyTree checks it
-    return VocabularyTree(Panels(file["panels"], norms), child_counts, space, training)
+    extras = {name: file.arrays.get(name) for name in ("mean", "medians")}
+    return VocabularyTree(Panels(file["panels"], norms), child_counts, space, training, **extras)
 
 
 def _parse_balance(facts: dict[str, Any] | None) -> Balance | None:

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from handcraft.errors import VocabularyError
 from handcraft.options import VocabularyOptions
 from handcraft.types import Fingerprint
+from handcraft.vocabulary.assignment import BLOCK, assign_shifted
 from handcraft.vocabulary.checkpoints import Checkpoints, TrainingState
 from handcraft.vocabulary.kmeans import Clustering, kmeans
+from handcraft.vocabulary.shifting import mean_descriptor, shift
 from handcraft.vocabulary.tree import Balance, Training, VocabularyTree
 
 MAX_WORDS = 100_000_000
@@ -43,6 +45,9 @@ def train(
     descriptors are equal. progress is told (descriptors done, all) of all levels.
     """
     check_options(options)
+    mean = mean_descriptor(descriptors) if options.shifted and len(descriptors) else None
+    if mean is not None:
+        descriptors = shift(descriptors, mean)
     if len(descriptors) < options.words:
         raise VocabularyError(
             f"{len(descriptors):,} descriptors are too few for {options.words:,} words; "
@@ -68,7 +73,26 @@ def train(
         parameters=_parameters(options),
         balance=Balance.of(state.populations[child_counts == 0]),
     )
-    return VocabularyTree.of(state.centroids, child_counts, fingerprint, training)
+    tree = replace(VocabularyTree.of(state.centroids, child_counts, fingerprint, training), mean=mean)
+    return replace(tree, medians=_medians(descriptors, tree, threads)) if options.medians else tree
+
+
+def _medians(descriptors: NDArray[np.generic], tree: VocabularyTree, threads: int) -> NDArray[np.generic]:
+    """(words, d): in each dimension the median of the descriptors (n, d) of a word, as shifted as the tree's
+    centroids; the lower of two. A word that is the nearest of none has its centroid."""
+    medians = tree.centroids_of(tree.leaves)
+    blocks = np.array_split(descriptors, max(1, len(descriptors) // BLOCK))
+    with ThreadPoolExecutor(threads) as pool:
+        words = np.concatenate(
+            [one.words[:, 0] for one in pool.map(lambda b: assign_shifted(b, tree), blocks)]
+        )
+    order = np.argsort(words, kind="stable")
+    starts = np.searchsorted(words[order], np.arange(tree.words + 1))
+    for word in np.flatnonzero(np.diff(starts)).tolist():
+        rows = descriptors[order[starts[word] : starts[word + 1]]]
+        middle = (len(rows) - 1) // 2
+        medians[word] = np.partition(rows, middle, axis=0)[middle]
+    return medians
 
 
 @dataclass(frozen=True)
@@ -112,7 +136,8 @@ def _flat_start(
     descriptors: NDArray[np.generic], fingerprint: Fingerprint, options: VocabularyOptions, threads: int
 ) -> NDArray[np.generic]:
     """The words of a tree, in place of a k-means++ start whose cost grows with words²."""
-    tree = train(descriptors, fingerprint, replace(options, depth=2), source="", photos=0, threads=threads)
+    plain = replace(options, depth=2, shifted=False, medians=False)
+    tree = train(descriptors, fingerprint, plain, source="", photos=0, threads=threads)
     return tree.centroids_of(tree.leaves)
 
 
@@ -218,4 +243,5 @@ def _parameters(options: VocabularyOptions) -> dict[str, int | float]:
         "iterations": options.iterations,
         "tolerance": options.tolerance,
         "seed": options.seed,
+        **{name: 1 for name in ("shifted", "medians") if getattr(options, name)},
     }

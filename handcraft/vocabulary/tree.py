@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from handcraft.errors import VocabularyError
 from handcraft.types import Fingerprint
 from handcraft.vocabulary.panels import Panels
+from handcraft.vocabulary.shifting import shift
 
 
 def imbalance(populations: NDArray[np.integer]) -> float:
@@ -65,12 +66,18 @@ class VocabularyTree:
         compared. The children of a node are consecutive, and nodes stand in breadth-first order: the
         children of node i follow those of node i − 1.
     child_counts: (m,) uint32, 0 for a leaf. Leaves in order of their node are words 0, 1, 2 …
+    mean: (d,) in the descriptors' dtype, what they are shifted by before they are compared with centroids;
+        None where they are compared as they are.
+    medians: (words, d) in the descriptors' dtype, of the descriptors of each word, shifted if that is
+        done; None where the vocabulary keeps none.
     """
 
     panels: Panels
     child_counts: NDArray[np.uint32]
     fingerprint: Fingerprint
     training: Training
+    mean: NDArray[np.generic] | None = None
+    medians: NDArray[np.generic] | None = None
 
     @classmethod
     def of(
@@ -95,6 +102,10 @@ class VocabularyTree:
         orphans = int(counts.sum()) != nodes - 1
         if not counts[0] or orphans or np.any((counts > 0) & (self.first_child <= np.arange(nodes))):
             raise VocabularyError("The vocabulary is damaged: its nodes do not form a tree.")
+        space = self.fingerprint
+        for rows, shape in ((self.mean, (space.dimension,)), (self.medians, (self.words, space.dimension))):
+            if rows is not None and (rows.shape != shape or rows.dtype != space.dtype):
+                raise VocabularyError("The vocabulary is damaged: its mean or its medians do not fit it.")
 
     @property
     def centroids(self) -> NDArray[np.generic]:
@@ -104,6 +115,10 @@ class VocabularyTree:
     def centroids_of(self, nodes: NDArray[np.integer]) -> NDArray[np.generic]:
         """(n, d), in the descriptors' dtype: a copy of the centroids of these nodes."""
         return self.panels.centroids(nodes, self.fingerprint.dimension)
+
+    def shifted(self, descriptors: NDArray[np.generic]) -> NDArray[np.generic]:
+        """(n, d): descriptors of the vocabulary's dimension and dtype as its centroids and medians are."""
+        return descriptors if self.mean is None else shift(descriptors, self.mean)
 
     @cached_property
     def first_child(self) -> NDArray[np.int64]:

@@ -160,14 +160,22 @@ def _codebook(
     source: str,
     threads: int,
 ) -> VocabularyTree:
-    random = np.random.default_rng(options.seed)
-    descriptors = np.concatenate(photos)
-    # In no particular order, as training wants them.
-    chosen = random.permutation(len(descriptors))[: options.sample]
+    descriptors = _draw(photos, options)
     vocabulary = VocabularyOptions(words=options.words, depth=1, sample=options.sample, seed=options.seed)
-    return train(
-        descriptors[chosen], fingerprint, vocabulary, source=source, photos=len(photos), threads=threads
-    )
+    return train(descriptors, fingerprint, vocabulary, source=source, photos=len(photos), threads=threads)
+
+
+def _draw(photos: Sequence[NDArray[np.generic]], options: VladTraining) -> NDArray[np.generic]:
+    """(sample, d) or fewer: descriptors of the photos at random, in no particular order, as training wants
+    them. The others are not read."""
+    starts = np.concatenate([[0], np.cumsum([len(photo) for photo in photos])])
+    chosen = np.random.default_rng(options.seed).permutation(int(starts[-1]))[: options.sample]
+    drawn = np.empty((len(chosen), photos[0].shape[1]), photos[0].dtype)
+    order = np.argsort(chosen)
+    bounds = np.searchsorted(chosen, starts, sorter=order)
+    for photo, start, first, last in zip(photos, starts, bounds, bounds[1:], strict=False):
+        drawn[order[first:last]] = photo[chosen[order[first:last]] - start]
+    return drawn
 
 
 def write_vlad(path: Path, model: VladModel) -> None:

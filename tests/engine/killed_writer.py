@@ -2,11 +2,11 @@
 
 python killed_writer.py JOB FOLDER MOMENTS
 
-JOB is index, optimize, add_signatures or build_vocabulary. FOLDER holds photos/ and template/, a store
-to begin with, which may be missing. For each moment the template is copied to FOLDER/store-N, a child of
-this process does the job there, and is killed as it is about to make one of the calls that change
-the disk; a write is cut in half. Prints JSON: {"calls": those of an uninterrupted run, "kills": [{"store":
-path, "signal": 9, "committed": photos of the last commit}, ...]}.
+JOB is index, optimize, add_signatures, add_vectors or build_vocabulary. FOLDER holds photos/ and
+template/, a store to begin with, which may be missing. For each moment the template is copied to
+FOLDER/store-N, a child of this process does the job there, and is killed as it is about to make one of the
+calls that change the disk; a write is cut in half. Prints JSON: {"calls": those of an uninterrupted run,
+"kills": [{"store": path, "signal": 9, "committed": photos of the last commit}, ...]}.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ def do(job: str, store: handcraft.Store, photos: Path) -> None:
         store.optimize()
     elif job == "add_signatures":
         store.add(photos, options=IndexOptions(method="asmk"))
+    elif job == "add_vectors":
+        store.add(photos, options=IndexOptions(method="vlad"))
     elif job == "build_vocabulary":
         store.build_vocabulary(photos, VocabularyOptions(words=WORDS))
     else:

@@ -25,6 +25,11 @@ PHOTOS = SCENES + 2
 PARTS = ("index", "signatures", "features")  # the files of a segment
 KILLED_WRITER = Path(__file__).with_name("killed_writer.py")
 PER_COMMIT = IndexOptions(photos_per_commit=2)  # as in killed_writer.py
+METHODS = {
+    "asmk": PER_COMMIT,
+    "single": replace(PER_COMMIT, signatures=SignatureOptions(aggregated=False)),
+    "vlad": replace(PER_COMMIT, method="vlad"),
+}
 SMALL = VocabularyOptions(words=300)
 
 
@@ -117,26 +122,34 @@ def test_a_first_run_goes_on_after_kill_9(photos: Path, tmp_path: Path) -> None:
         assert_no_litter(store)
 
 
-@pytest.mark.parametrize("aggregated", [True, False], ids=["aggregated", "single"])
-def test_optimize_goes_on_after_kill_9(photos: Path, tmp_path: Path, aggregated: bool) -> None:
+@pytest.mark.parametrize(
+    ("methods", "moments"), [(("asmk", "vlad"), 10), (("single",), 4)], ids=["vectors too", "single"]
+)
+def test_optimize_goes_on_after_kill_9(
+    photos: Path, tmp_path: Path, methods: tuple[str, ...], moments: int
+) -> None:
     folder = copy_with(photos, tmp_path)
     template = handcraft.open(folder / "template")
-    signatures = SignatureOptions(aggregated=aggregated)
-    template.add(folder / "photos", options=replace(PER_COMMIT, signatures=signatures))
+    for method in methods:
+        template.add(folder / "photos", options=METHODS[method])
     template.remove(folder / "photos" / "scene-4.jpg")
-    before = rankings(template, folder)
-    kills = kill("optimize", folder, 7)
+
+    def answers(store: handcraft.Store) -> list[object]:
+        return [rankings(store, folder, method) for method in store.info().methods]
+
+    before = answers(template)
+    kills = kill("optimize", folder, moments)
     assert {report["signal"] for report in kills} == {9}
     segments = set()
     for report in kills:
         store = handcraft.open(str(report["store"]))
         assert store.check().problems == ()
         segments.add(len(store.info().segments))
-        assert rankings(store, folder) == before
+        assert answers(store) == before
         store.optimize()
         assert store.check().problems == ()
         assert [(s.photos, s.removed) for s in store.info().segments] == [(PHOTOS - 1, 0)]
-        assert rankings(store, folder) == before
+        assert answers(store) == before
         assert_no_litter(store)
     assert segments == {5, 1}  # killed before the commit, and after it
 
@@ -161,6 +174,29 @@ def test_adding_signatures_goes_on_after_kill_9(photos: Path, tmp_path: Path) ->
         assert rankings(store, folder, "asmk") == after
         assert_no_litter(store)
     assert set(methods) == {("bow",), ("bow", "asmk")}
+
+
+def test_adding_vectors_goes_on_after_kill_9(photos: Path, tmp_path: Path) -> None:
+    """The model is written before them."""
+    folder = copy_with(photos, tmp_path)
+    template = handcraft.open(folder / "template")
+    template.add(folder / "photos", options=IndexOptions(method="bow", photos_per_commit=5))
+    before = rankings(template, folder)
+    kills = kill("add_vectors", folder, 3)
+    assert {report["signal"] for report in kills} == {9}
+    methods, after = [], []
+    for report in kills:
+        store = handcraft.open(str(report["store"]))
+        assert store.check().problems == ()
+        methods.append(tuple(store.info().methods))
+        assert rankings(store, folder) == before
+        assert store.add(folder / "photos", options=IndexOptions(method="vlad")).unchanged == PHOTOS
+        assert store.check().problems == ()
+        assert len(list(store.path.glob("vlad-*"))) == 1
+        after.append(rankings(store, folder, "vlad"))
+        assert_no_litter(store)
+    assert set(methods) == {("bow",), ("bow", "vlad")}
+    assert after == after[:1] * len(kills)
 
 
 def test_build_vocabulary_goes_on_after_kill_9(photos: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +32,15 @@ from handcraft.storage.manifest import FORMAT, FileEntry
 SCENES, SIZE = 5, (200, 150)
 PHOTOS = SCENES + 1
 FEW = FeatureOptions(max_features=300)
-WORDS = VocabularyOptions(words=120)  # so few that they repeat in a photo
+WORDS = VocabularyOptions(words=120, medians=True)  # so few that they repeat in a photo
 BOW = IndexOptions(method="bow")
-DEFAULT = {"bits": 128, "aggregated": True, "binary": True}
+DEFAULT = {"bits": 128, "aggregated": True, "binary": True, "medians": False}
 SIGNATURES = {
     "asmk": SignatureOptions(),
     "short": SignatureOptions(bits=72),
     "single": SignatureOptions(aggregated=False),
     "real": SignatureOptions(binary=False),
+    "medians": SignatureOptions(medians=True),
 }
 KINDS = {"bow": BOW} | {
     name: IndexOptions(method="asmk", signatures=signatures) for name, signatures in SIGNATURES.items()
@@ -156,7 +157,7 @@ def test_a_store_with_signatures_votes_by_bags_of_words_too(material: Material, 
 def test_signatures_are_as_the_options_say(material: Material, kind: str) -> None:
     store, options = material.made(kind), SIGNATURES[kind]
     bits = options.bits or 128
-    kept = {"bits": bits, "aggregated": options.aggregated, "binary": options.binary}
+    kept = {**asdict(options), "bits": bits}
     assert store.info().methods == {"asmk": kept, "bow": {}}
     (path,) = store.path.glob("segments/*.signatures.h5")
     (segment,) = store.info().segments
@@ -285,11 +286,13 @@ def test_what_the_store_has_already_is_not_made_again(material: Material, option
 @pytest.mark.parametrize(
     ("kind", "asked", "has", "wants"),
     [
-        ("asmk", {"bits": 64}, (128, True, True), (64, True, True)),
-        ("asmk", {"aggregated": False}, (128, True, True), (128, False, True)),
-        ("short", {"bits": 128}, (72, True, True), (128, True, True)),
-        ("short", {"bits": 72, "binary": False}, (72, True, True), (72, True, False)),
-        ("single", {"bits": 128}, (128, False, True), (128, True, True)),
+        ("asmk", {"bits": 64}, (128, True, True, False), (64, True, True, False)),
+        ("asmk", {"aggregated": False}, (128, True, True, False), (128, False, True, False)),
+        ("short", {"bits": 128}, (72, True, True, False), (128, True, True, False)),
+        ("short", {"bits": 72, "binary": False}, (72, True, True, False), (72, True, False, False)),
+        ("single", {"bits": 128}, (128, False, True, False), (128, True, True, False)),
+        ("asmk", {"medians": True}, (128, True, True, False), (128, True, True, True)),
+        ("medians", {"bits": 128}, (128, True, True, True), (128, True, True, False)),
     ],
 )
 def test_other_signatures_than_the_store_has_are_refused(
@@ -303,7 +306,7 @@ def test_other_signatures_than_the_store_has_are_refused(
     store, options = material.copy(kind), IndexOptions(signatures=SignatureOptions(**asked))
     save(scene(9, *SIZE), tmp_path / "new.jpg")
     sentence = unchanged(store, lambda: store.add(tmp_path / "new.jpg", options=options))
-    one, other = ("bits {}, aggregated {}, binary {}".format(*parameters) for parameters in (has, wants))
+    one, other = ("bits {}, aggregated {}, binary {}, medians {}".format(*values) for values in (has, wants))
     assert sentence == (
         f"The store votes by asmk with {one}, the options ask for {other}; leave them out, or make another "
         "store with `handcraft index --store`."
@@ -324,6 +327,72 @@ def test_longer_signatures_than_descriptors_are_refused(material: Material) -> N
     assert str(error.value) == expected
     assert not new.exists
     assert list(new.path.rglob("*.h5")) == []
+
+
+@pytest.mark.parametrize("kind", ["bow", "a new store"])
+def test_medians_that_the_vocabulary_does_not_keep_are_refused(
+    material: Material, tmp_path: Path, kind: str
+) -> None:
+    trainer = handcraft.open(material.place(), features=FEW)
+    plain = tmp_path / "words.h5"
+    trainer.build_vocabulary(material.photos, replace(WORDS, medians=False), output=plain)
+    store = handcraft.open(material.place(), features=FEW, vocabulary=plain)
+    asked = IndexOptions(signatures=SignatureOptions(medians=True))
+    if kind == "bow":
+        store.add(material.photos, options=BOW)
+        sentence = unchanged(store, lambda: store.add(material.photos, options=asked))
+    else:
+        with pytest.raises(HandcraftError) as error:
+            store.add(material.photos, options=asked)
+        sentence = str(error.value)
+        assert not store.exists
+    assert sentence == (
+        "The vocabulary keeps no medians of its words' descriptors; train one with "
+        "`handcraft build-vocab --medians`, or leave --medians out."
+    )
+
+
+def test_medians_of_fewer_dimensions_are_refused(material: Material) -> None:
+    store, asked = material.new(), IndexOptions(signatures=SignatureOptions(bits=64, medians=True))
+    with pytest.raises(HandcraftError) as error:
+        store.add(material.photos, options=asked)
+    assert str(error.value) == (
+        "Medians are of the descriptors' 128 dimensions, 64 bits are of fewer; leave --medians or --bits out."
+    )
+    assert not store.exists
+
+
+def test_a_store_by_medians_takes_no_vocabulary_without(material: Material) -> None:
+    store = material.copy("medians")
+    sentence = unchanged(
+        store, lambda: store.build_vocabulary(material.photos, replace(WORDS, medians=False))
+    )
+    assert sentence.startswith("The vocabulary keeps no medians of its words' descriptors;")
+
+
+def test_a_store_whose_manifest_is_older_than_medians_is_what_it_was(material: Material) -> None:
+    store, options = material.copy("asmk"), IndexOptions(signatures=SignatureOptions(bits=128))
+    older = {name: value for name, value in DEFAULT.items() if name != "medians"}
+    change_manifest(store, lambda manifest: manifest["methods"].update(asmk=older))
+    with h5py.File(store.path / "segments" / "000001.signatures.h5", "r+") as file:
+        file.attrs["parameters"] = np.bytes_(json.dumps(older).encode())
+    name_anew(store, "signatures")
+    assert store.add(material.photos, options=options).unchanged == PHOTOS
+    assert material.answers(store) == material.answers(material.made("asmk"))
+
+
+def test_shifted_descriptors_give_other_words_and_signatures(material: Material, tmp_path: Path) -> None:
+    trainer = handcraft.open(material.place(), features=FEW)
+    path = tmp_path / "shifted.h5"
+    trainer.build_vocabulary(material.photos, replace(WORDS, shifted=True), output=path)
+    of_shifted = {}
+    for kind in ("bow", "asmk", "medians"):
+        store = handcraft.open(material.place(), features=FEW, vocabulary=path)
+        store.add(material.photos, options=KINDS[kind])
+        of_shifted[kind] = scores(store, material.query)
+        assert store.query(material.query, options=ONCE).hits[0].name.endswith(("scene-2.jpg", "view.jpg"))
+        assert of_shifted[kind] != scores(material.made(kind), material.query)
+    assert of_shifted["asmk"] != of_shifted["medians"]
 
 
 # --- stores without photos ---
@@ -551,7 +620,12 @@ def test_an_unknown_method(options: type, name: str) -> None:
         (
             SignatureOptions,
             {"aggregated": False, "binary": False},
-            "Signatures of single features are binary; leave binary=False out.",
+            "Real residuals are kept of a word's features together; leave --real out, or --single.",
+        ),
+        (
+            SignatureOptions,
+            {"medians": True, "binary": False},
+            "Medians make bits of residuals; leave --medians out, or --real.",
         ),
         (AsmkOptions, {"alpha": 0.0}, "alpha=0.0 is not a number above 0; give 3, for example."),
         (AsmkOptions, {"alpha": float("inf")}, "alpha=inf is not a number above 0; give 3, for example."),

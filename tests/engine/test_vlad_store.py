@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -227,6 +228,65 @@ def test_a_model_of_ones_own(material: Material, tmp_path: Path) -> None:
     assert store.add(material.photos, options=own).unchanged == SCENES + 1  # the same model again
     path.unlink()
     assert names(store, material.photos / "scene-1.jpg")[0] == "scene-1.jpg"
+
+
+def test_an_emptied_store_takes_another_model(material: Material, tmp_path: Path) -> None:
+    path = tmp_path / "model.h5"
+    material.made().build_vlad(path, VladTraining(words=4, dimension=3))
+    store, fresh, own = material.copy(), material.new(), replace(VLAD, vlad_model=path)
+    assert "with a model of its own" in sentence(lambda: store.add(material.photos, options=own))
+    store.remove(material.photos)
+    store.optimize()
+    for one in (store, fresh):
+        assert one.add(material.photos, options=own).added == SCENES + 1
+    assert store.info().methods == fresh.info().methods
+    assert material.answers(store) == material.answers(fresh)
+    assert len(list(store.path.glob("vlad-*"))) == 1
+
+
+def test_an_emptied_store_keeps_its_model_where_none_is_named(material: Material, tmp_path: Path) -> None:
+    path = tmp_path / "model.h5"
+    material.made().build_vlad(path, VladTraining(words=4, dimension=3))
+    store = material.new()
+    store.add(material.photos, options=replace(VLAD, vlad_model=path))
+    answers = material.answers(store)
+    store.remove(material.photos)
+    store.optimize()
+    store.add(material.photos, options=VLAD)
+    assert material.answers(store) == answers
+
+
+def test_the_name_of_a_model_can_be_text(material: Material, tmp_path: Path) -> None:
+    path = tmp_path / "model.h5"
+    material.made().build_vlad(path, VladTraining(words=4, dimension=3))
+    store = material.new()
+    store.add(material.photos, options=replace(VLAD, vlad_model=str(path)))  # type: ignore[arg-type]
+    assert store.info().methods["vlad"]["dimension"] == 3
+
+
+def test_a_folder_that_cannot_be_is_said_before_the_work(
+    material: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setattr("handcraft.engine.vlad.learn_vlad", lambda *_, **__: pytest.fail("it was begun"))
+    text = sentence(lambda: material.made().build_vlad(tmp_path / "file" / "model.h5", VladTraining()))
+    assert text.startswith(f"{tmp_path / 'file'} cannot be written")
+
+
+def test_a_missing_folder_is_made_for_a_model(material: Material, tmp_path: Path) -> None:
+    path = tmp_path / "models" / "model.h5"
+    material.made().build_vlad(path, VladTraining(words=4, dimension=3))
+    assert read_vlad(path).dimension == 3
+
+
+def test_a_store_whose_model_is_not_named(material: Material) -> None:
+    store = material.copy()
+    manifest = store.path / "manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "vlad": None}))
+    assert sentence(lambda: handcraft.open(store.path).query(material.query, options=BY_VLAD)) == (
+        "The store votes by vlad, but its manifest names no VLAD model; index the photos again into a new "
+        "store with `handcraft index --store`."
+    )
 
 
 def other_space(dtype: str = "float32") -> VladModel:

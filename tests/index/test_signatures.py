@@ -399,7 +399,7 @@ def test_what_a_check_finds(kind: str, name: str) -> None:
         ({"bits": -8}, "bits=-8 is too small; give 0 or more."),
         (
             {"aggregated": False, "binary": False},
-            "Signatures of single features are binary; leave binary=False out.",
+            "Real residuals are kept of a word's features together; leave --real out, or --single.",
         ),
     ],
 )

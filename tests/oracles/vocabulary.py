@@ -6,6 +6,7 @@ and the leaves in order of their node are words 0, 1, 2 …
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -160,3 +161,18 @@ def root_sift(descriptor: Sequence[float]) -> list[float]:
     """512·√(d / ‖d‖₁), before rounding and the limit of 255."""
     total = sum(descriptor)
     return [512 * (value / total) ** 0.5 if total else 0.0 for value in descriptor]
+
+
+def shifted_bytes(descriptors: Sequence[Sequence[int]], mean: Sequence[int]) -> list[list[int]]:
+    """Descriptors less their mean, of length 256 about 128, cut off beyond a byte."""
+    rows = []
+    for descriptor in descriptors:
+        difference = [x - m for x, m in zip(descriptor, mean, strict=True)]
+        length = math.sqrt(sum(x * x for x in difference)) or 1.0
+        rows.append([max(0, min(255, round(x / length * 256) + 128)) for x in difference])
+    return rows
+
+
+def medians(descriptors: Sequence[Sequence[int]]) -> list[int]:
+    """In each dimension the median, the lower of two."""
+    return [sorted(column)[(len(column) - 1) // 2] for column in zip(*descriptors, strict=True)]

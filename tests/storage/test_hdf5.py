@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import re
 import subprocess
 import sys
@@ -43,8 +44,8 @@ def same(found: NDArray[np.generic], written: NDArray[np.generic]) -> bool:
 
 def maps_a_file(array: NDArray[np.generic]) -> bool:
     base: object = array
-    while base is not None and not isinstance(base, np.memmap):
-        base = getattr(base, "base", None)
+    while base is not None and not isinstance(base, mmap.mmap):
+        base = base.obj if isinstance(base, memoryview) else getattr(base, "base", None)
     return base is not None
 
 
@@ -367,3 +368,12 @@ def test_a_failed_write_leaves_the_old_file(sample: Path, tmp_path: Path) -> Non
         write_whole(sample, {"objects": np.array([{}, {}], object)})
     assert sample.read_bytes() == before
     assert list(tmp_path.iterdir()) == [sample]
+
+
+def test_what_is_let_go_can_still_be_read(sample: Path) -> None:
+    file = read_arrays(sample, "thing")
+    before = {name: array.copy() for name, array in file.arrays.items()}
+    file.let_go()
+    sample.unlink()
+    for name, array in before.items():
+        np.testing.assert_array_equal(file[name], array)

@@ -11,13 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from oracles import vocabulary as oracle
 
 from handcraft.errors import VocabularyError
 from handcraft.options import MAX_BRANCHING, VocabularyOptions
 from handcraft.types import Fingerprint
 from handcraft.vocabulary import training
-from handcraft.vocabulary.assignment import assign
+from handcraft.vocabulary.assignment import Assignment, assign
 from handcraft.vocabulary.sample import DescriptorSample
+from handcraft.vocabulary.shifting import mean_descriptor, shift
 from handcraft.vocabulary.training import train
 from handcraft.vocabulary.tree import Balance, VocabularyTree
 
@@ -335,6 +337,80 @@ def test_a_large_flat_vocabulary_of_few_distinct_descriptors(
     few = distinct(30)
     tree = grow(np.random.default_rng(0).permutation(np.repeat(few, 10, axis=0)), words=40, depth=1)
     assert sorted(tree.centroids_of(tree.leaves).tolist()) == sorted(few.tolist())
+
+
+# --- what else a vocabulary keeps ---
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_shifted_vocabulary_is_one_of_shifted_descriptors(
+    dtype: str, depth: int, distinct: MakeDescriptors
+) -> None:
+    descriptors = distinct(400, 16, dtype=dtype)
+    tree = grow(descriptors, depth=depth, shifted=True)
+    assert tree.mean is not None
+    np.testing.assert_array_equal(tree.mean, mean_descriptor(descriptors))
+    plain = grow(shift(descriptors, tree.mean), depth=depth)
+    assert as_bytes(tree) == as_bytes(plain)
+    assert plain.mean is None
+    assert tree.training.parameters == {**plain.training.parameters, "shifted": 1}
+    others = distinct(90, 16, dtype=dtype, seed=1)
+    shifted = assign(shift(others, tree.mean), plain, nearest=3)
+    np.testing.assert_array_equal(assign(others, tree, nearest=3).words, shifted.words)
+    np.testing.assert_array_equal(assign(others, tree, nearest=3).distances, shifted.distances)
+
+
+def test_a_large_flat_vocabulary_is_shifted_once(
+    distinct: MakeDescriptors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "MAX_DIRECT", 50)
+    descriptors = distinct(400, 16)
+    tree = grow(descriptors, depth=1, shifted=True, medians=True)
+    assert tree.mean is not None
+    assert as_bytes(tree) == as_bytes(grow(shift(descriptors, tree.mean), depth=1))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("shifted", [False, True])
+def test_medians_are_those_of_the_descriptors_of_each_word(
+    dtype: str, shifted: bool, distinct: MakeDescriptors
+) -> None:
+    descriptors = distinct(700, 6, dtype=dtype)
+    tree = grow(descriptors, medians=True, shifted=shifted)
+    assert tree.medians is not None
+    assert tree.medians.dtype == dtype
+    words = assign(descriptors, tree).words[:, 0]
+    of_words = tree.shifted(descriptors)
+    for word in range(tree.words):
+        expected = oracle.medians(of_words[words == word].tolist())
+        assert tree.medians[word].tolist() == expected
+    assert tree.training.parameters["medians"] == 1
+    assert as_bytes(tree) == as_bytes(grow(descriptors, shifted=shifted))
+    assert grow(descriptors).medians is None
+
+
+def test_the_medians_of_a_word_without_descriptors_are_its_centroid(
+    distinct: MakeDescriptors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def to_word_3(descriptors: NDArray[np.generic], _: VocabularyTree) -> Assignment:
+        shape = (len(descriptors), 1)
+        return Assignment(np.full(shape, 3, np.int32), np.zeros(shape, np.float32))
+
+    monkeypatch.setattr(training, "assign_shifted", to_word_3)
+    tree = grow(distinct(400, 16), medians=True)
+    assert tree.medians is not None
+    others = np.arange(tree.words) != 3
+    np.testing.assert_array_equal(tree.medians[others], tree.centroids_of(tree.leaves)[others])
+    assert not np.array_equal(tree.medians[3], tree.centroids_of(tree.leaves)[3])
+
+
+def test_medians_are_the_same_bytes_at_any_number_of_threads(
+    distinct: MakeDescriptors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "BLOCK", 64)
+    trees = [grow(distinct(700), medians=True, shifted=True, threads=threads) for threads in (1, 2, 5)]
+    assert len({np.asarray(tree.medians).tobytes() for tree in trees}) == 1
 
 
 # --- bad input ---

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -46,6 +47,39 @@ def test_what_is_written_is_read(
     assert read.child_counts.dtype == np.uint32
     assert read.fingerprint == tree.fingerprint
     assert read.training == tree.training
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("kept", [{"mean"}, {"medians"}, {"mean", "medians"}])
+def test_means_and_medians_are_read(kept: set[str], dtype: str, make_tree: MakeTree, tmp_path: Path) -> None:
+    tree = make_tree([2, 0, 0], dimension=8, dtype=dtype)
+    numbers = np.arange(24).astype(dtype)
+    extras = {"mean": numbers[:8], "medians": numbers[8:].reshape(2, 8)}
+    tree = replace(tree, **{name: extras[name] for name in kept})
+    write_vocabulary(tmp_path / "vocabulary.h5", tree)
+    read = read_vocabulary(tmp_path / "vocabulary.h5")
+    for name, rows in extras.items():
+        found = getattr(read, name)
+        assert (found is not None) == (name in kept)
+        if found is not None:
+            assert found.dtype == dtype
+            np.testing.assert_array_equal(found, rows)
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"mean": np.zeros(7, np.uint8)},
+        {"mean": np.zeros(8, np.float32)},
+        {"medians": np.zeros((3, 8), np.uint8)},
+        {"medians": np.zeros((2, 8), np.float32)},
+        {"medians": np.zeros(16, np.uint8)},
+    ],
+)
+def test_means_and_medians_that_do_not_fit(extra: dict[str, np.ndarray], make_tree: MakeTree) -> None:
+    with pytest.raises(VocabularyError) as error:
+        replace(make_tree([2, 0, 0], dimension=8), **extra)
+    assert str(error.value) == "The vocabulary is damaged: its mean or its medians do not fit it."
 
 
 @pytest.mark.parametrize("balance", [None, Balance.of(np.array([0, 3, 2**40, 1]))])
