@@ -192,15 +192,16 @@ def test_signatures_that_cannot_be(own: Path, arguments: tuple[str, ...], text: 
 
 def test_other_signatures_than_the_stores_are_refused(own: Path) -> None:
     assert sentence(run("index", "photos", "--bits", "64", code=1)) == (
-        "The store votes by asmk with bits 128, aggregated True, binary True, the options ask for bits 64, "
-        "aggregated True, binary True; leave them out, or make another store with `handcraft index --store`."
+        "The store votes by asmk with bits 128, aggregated True, binary True, medians False, the options ask "
+        "for bits 64, aggregated True, binary True, medians False; leave them out, or make another store "
+        "with `handcraft index --store`."
     )
     assert votes_by(".handcraft") == "asmk (128 bits), bow"
 
 
 def test_real_signatures_of_single_features_are_refused(own: Path) -> None:
     text = sentence(run("index", "photos", "--single", "--real", "--store", "other", code=1))
-    assert text.startswith("Signatures of single features are binary; ")
+    assert text.startswith("Real residuals are kept of a word's features together; ")
 
 
 def test_signatures_cannot_be_added_without_kept_features(own: Path) -> None:

@@ -83,7 +83,7 @@ def test_info_in_json(own: Path) -> None:
     assert [segment["signatures_bytes"] for segment in data["segments"]] == [
         facts.segments[0].signatures_bytes
     ]
-    signatures = {"bits": 128, "aggregated": True, "binary": True}
+    signatures = {"bits": 128, "aggregated": True, "binary": True, "medians": False}
     assert data["methods"] == facts.methods == {"asmk": signatures, "bow": {}}
     assert list(data["methods"]) == ["asmk", "bow"]  # the first is the one that queries vote by
     assert "names" not in data

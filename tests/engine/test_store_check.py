@@ -67,7 +67,10 @@ def test_info_says_what_the_store_holds(own: Path) -> None:
     store.remove(own / "photos" / "scene-0.jpg")
     facts = store.info()
     assert (facts.store, facts.root) == (own / ".handcraft", own)
-    assert facts.methods == {"asmk": {"bits": 128, "aggregated": True, "binary": True}, "bow": {}}
+    assert facts.methods == {
+        "asmk": {"bits": 128, "aggregated": True, "binary": True, "medians": False},
+        "bow": {},
+    }
     assert list(facts.methods) == ["asmk", "bow"]
     assert facts.photos == PHOTOS
     assert facts.fingerprint.startswith("hessian-affine-rootsift (128 x uint8")
