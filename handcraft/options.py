@@ -160,6 +160,10 @@ class VerificationOptions:
     depth: int = 100  # photos of the shortlist that are verified
     words: int = 10  # nearest words through which a query feature may find its partner
     max_pairs_per_word: int = 25  # a word that pairs more features than this is repeated texture
+    # Share of the bits in which the signatures of a pair may differ, where the store has signatures: 28 of 64
+    # in VISE (Arandjelović, ox-vgg/vise), looser than for scores
+    max_difference: float = 0.4375
+    max_pairs: int = 1000  # of two photos; of more the heaviest
     hypothesis_tolerance: float = 0.02  # transfer error of a single pair's similarity, in long sides
     inlier_tolerance: float = 0.012  # transfer error of the refitted affine map, in long sides
     max_scale_change: float = 10.0  # between query and photo, either way
@@ -168,14 +172,22 @@ class VerificationOptions:
     max_anisotropy: float = 6.0  # ratio of the affine map's singular values
     refits: int = 3  # least-squares affine refits of the best hypothesis
     min_inliers: int = 4  # one-to-one inliers that verify a photo (Philbin et al. 2007)
-    max_false_alarms: float = 1e-3  # photos of which chance may verify one (Moisan & Stival 2004)
+    # Number of false alarms that verifies a photo (Moisan & Stival 2004), were features spread evenly; as the
+    # windows of any two buildings agree far more often, so small
+    max_false_alarms: float = 1e-12
+    evidence_unit: float = 3.0  # decades fewer than one false alarm that count as much as a photo's votes
 
     def __post_init__(self) -> None:
-        for name in ("depth", "words", "max_pairs_per_word", "max_scale_change", "max_relative_scale"):
+        for name in ("depth", "words", "max_pairs_per_word", "max_pairs"):
             _require(name, getattr(self, name), 1)
+        _require("max_scale_change", self.max_scale_change, 1)
+        _require("max_relative_scale", self.max_relative_scale, 1)
+        _require_share("max_difference", self.max_difference)
         _require("max_anisotropy", self.max_anisotropy, 1)
         _require("refits", self.refits, 0)
         _require("min_inliers", self.min_inliers, 1)
+        if not self.evidence_unit > 0:
+            raise HandcraftError(f"evidence_unit={self.evidence_unit} is not above 0; give 3, for example.")
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,9 @@ class Match:
     affine: (2, 3) float64, maps query pixels to photo pixels.
     query_points, photo_points: (n, 2) float64, the inliers, row by row; each point occurs once.
     region: (4, 2) float64, the corners of the query's region mapped into the photo.
-    weight: sum of the inliers' idf.
+    weight: sum of the inliers' weights: idf, times the similarity of their signatures where there are any.
+    evidence: decades by which the inliers are more than chance: −log10 of the number of false alarms
+        (Moisan & Stival 2004), how many photos of chance pairs would have as many.
     """
 
     affine: NDArray[np.float64]
@@ -134,6 +136,7 @@ class Match:
     photo_points: NDArray[np.float64]
     region: NDArray[np.float64]
     weight: float
+    evidence: float
 
     @property
     def inliers(self) -> int:
@@ -158,8 +161,8 @@ class Hit:
 
     rank: from 1. name: as in the store. path: where the photo was when it was indexed.
     image_id: its place in the collection; equal scores rank by it. width, height: pixels.
-    score: cosine of the tf-idf vectors, 0 to 1. match: the evidence, None where the photo was not
-    verified.
+    score: of the votes, 0 to 1; times 1 and the evidence (VerificationOptions.evidence_unit) where geometry
+    was looked at. match: the evidence, None where there is too little to verify the photo.
     """
 
     rank: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Sequence
@@ -9,14 +10,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from handcraft.engine.directions import describe_turned
+from handcraft.engine.methods import encoder_of, signature_options
 from handcraft.engine.snapshot import Snapshot
 from handcraft.engine.voting import assign_query, assignments_of, vote
 from handcraft.engine.writing import stored_options
 from handcraft.errors import PhotoError, StoreError
 from handcraft.features.description import Found
 from handcraft.features.extraction import available_threads, find_features, opencv_threads
-from handcraft.options import FeatureOptions, QueryOptions
+from handcraft.options import FeatureOptions, QueryOptions, VerificationOptions
 from handcraft.search.fusion import STRENGTH_DEPTH, FusedShortlist, fuse
 from handcraft.search.scoring import Shortlist
 from handcraft.types import Features, Hit, Match, Photo, RegionOfInterest
@@ -78,17 +83,17 @@ def query_photo(
     matches: dict[int, Match] = {}
     if options.verify:
         queries = [
-            query_side(one, assignment.head(options.verification.words).words)
+            _query_side(snapshot, one, assignment.head(options.verification.words).words)
             for one, assignment in zip(described, assignments, strict=True)
         ]
         matches = _verify(snapshot, queries, candidates, options, roi, threads)
         clock.lap("verification")
     return QueryResult(
-        hits=_rank(snapshot, candidates, matches, options.top),
+        hits=_rank(snapshot, candidates, matches, options),
         features=len(features),
         photos=len(snapshot.collection),
         compared=min(len(candidates.ids), options.verification.depth) if options.verify else 0,
-        verified=len(matches),
+        verified=sum(_is_verified(match, options.verification) for match in matches.values()),
         seconds=clock.seconds(),
         width=photo.width,
         height=photo.height,
@@ -126,6 +131,15 @@ def check_region(roi: RegionOfInterest, width: int, height: int) -> None:
         )
 
 
+def _query_side(snapshot: Snapshot, features: Features, words: NDArray[np.int32]) -> QuerySide:
+    """A query's side of the pairs, with its signatures where the store has some to compare them with."""
+    kept = signature_options(snapshot.manifest)
+    encoder = encoder_of(kept, snapshot.vocabulary)
+    if kept is None or encoder is None or not kept.binary:
+        return query_side(features, words)
+    return query_side(features, words, encoder.encode_each(features.descriptors, words), encoder.bits)
+
+
 def _verify(
     snapshot: Snapshot,
     queries: Sequence[QuerySide],
@@ -135,7 +149,9 @@ def _verify(
     threads: int,
 ) -> dict[int, Match]:
     """The matches of the shortlist's head by image id, candidates in parallel, each with the description of
-    the query by which it is ranked, or else with the one that it resembles most."""
+    the query by which it is ranked or with the one that it resembles most, whichever has more evidence.
+
+    Those with too little to be verified are among them."""
     collection = snapshot.collection
 
     def match(image_id: int, descriptions: Sequence[int]) -> Match | None:
@@ -143,13 +159,17 @@ def _verify(
         width, height = (int(side) for side in segment.photos.sizes[local_id])
         geometry = segment.geometry
         photo = PhotoSide(
-            geometry.words_of(local_id), geometry.frames_of(local_id, max(width, height)), width, height
+            geometry.words_of(local_id),
+            geometry.frames_of(local_id, max(width, height)),
+            width,
+            height,
+            segment.signatures_of(local_id),
         )
         tried = dict.fromkeys(descriptions)
-        share = options.verification.max_false_alarms / len(tried)
-        verification = replace(options.verification, max_false_alarms=share)
-        matches = (verify(queries[number], photo, collection.idf, verification, roi) for number in tried)
-        return next((found for found in matches if found is not None), None)
+        better_than_chance = replace(options.verification, max_false_alarms=1 / len(tried))
+        found = [verify(queries[number], photo, collection.idf, better_than_chance, roi) for number in tried]
+        best = max((one for one in found if one), key=lambda one: one.evidence, default=None)
+        return best and replace(best, evidence=best.evidence - math.log10(len(tried)))
 
     head = candidates.ids[: options.verification.depth].tolist()
     with ThreadPoolExecutor(threads) as pool:
@@ -157,19 +177,31 @@ def _verify(
         return {image_id: one for image_id, one in zip(head, found, strict=True) if one is not None}
 
 
-def _rank(snapshot: Snapshot, candidates: Shortlist, matches: dict[int, Match], top: int) -> tuple[Hit, ...]:
-    """Verified photos first, by the idf of their inliers; the rest in the order of the votes."""
-    ranked = [(int(i), float(score)) for i, score in zip(candidates.ids, candidates.scores, strict=True)]
-    verified = [entry for entry in ranked if entry[0] in matches]
-    verified.sort(key=lambda entry: (-matches[entry[0]].weight, -entry[1], entry[0]))
-    rest = [entry for entry in ranked if entry[0] not in matches]
+def _is_verified(match: Match, options: VerificationOptions) -> bool:
+    """Whether there is enough evidence to tell a person that the photo shows what the query shows."""
+    return match.inliers >= options.min_inliers and 10.0**-match.evidence < options.max_false_alarms
+
+
+def _rank(
+    snapshot: Snapshot, candidates: Shortlist, matches: dict[int, Match], options: QueryOptions
+) -> tuple[Hit, ...]:
+    """The hits by their votes, raised by their evidence; so no evidence takes a photo behind where the votes
+    alone had put it but the better evidence of others."""
+    unit = options.verification.evidence_unit
+    ranked = [
+        (float(score) * (1 + (matches[int(i)].evidence / unit if int(i) in matches else 0)), int(i))
+        for i, score in zip(candidates.ids, candidates.scores, strict=True)
+    ]
+    ranked.sort(key=lambda entry: (-entry[0], entry[1]))
     hits = []
-    for rank, (image_id, score) in enumerate((verified + rest)[:top], 1):
+    for rank, (score, image_id) in enumerate(ranked[: options.top], 1):
         segment, local_id = snapshot.collection.locate(image_id)
         name = segment.photos.names[local_id]
         width, height = (int(side) for side in segment.photos.sizes[local_id])
         path = Path(os.path.normpath(snapshot.root / name))
-        hits.append(Hit(rank, name, path, image_id, width, height, score, matches.get(image_id)))
+        match = matches.get(image_id)
+        shown = match if match and _is_verified(match, options.verification) else None
+        hits.append(Hit(rank, name, path, image_id, width, height, score, shown))
     return tuple(hits)
 
 

@@ -255,6 +255,40 @@ def locate_lists(query_words, bits, ranks, offsets, starts, ends):
 
 
 @kernel
+def locate_signatures(words, starts, ends, firsts, photo, single, photo_ids, frequencies, rows):
+    """Find the signature of each of a photo's features.
+
+    words: (f,) uint32, ascending. starts, ends: (f,) int64, of locate_lists. firsts: (f,) int64, where the
+    signatures of each word start. photo: its id. single: whether every feature has a signature of its own;
+    else every posting has one. photo_ids, frequencies: as for add_weights.
+    Written: rows (f,) int64. Returns whether all words have a posting of the photo.
+    """
+    low, of_word = np.int64(0), 0  # the posting, and the features of the same word before
+    for feature in range(words.shape[0]):
+        if feature and words[feature] == words[feature - 1]:
+            of_word += 1
+            step = single and of_word < frequencies[low]
+            rows[feature] = rows[feature - 1] + step
+            continue
+        of_word = 0
+        low, high = starts[feature], ends[feature]
+        while low < high:
+            middle = (low + high) // 2
+            if photo_ids[middle] < photo:
+                low = middle + 1
+            else:
+                high = middle
+        if low == ends[feature] or photo_ids[low] != photo:
+            return False
+        rows[feature] = low
+        if single:
+            rows[feature] = firsts[feature]
+            for posting in range(starts[feature], low):
+                rows[feature] += frequencies[posting]
+    return True
+
+
+@kernel
 def add_residual(descriptor, centroid, fresh, residual):
     """Add what is left of a descriptor (d,) when a centroid (d,) is subtracted to a residual (d,) or longer;
     a fresh one is overwritten."""

@@ -14,7 +14,7 @@ from handcraft.errors import StoreError
 from handcraft.index.geometry import Geometry
 from handcraft.index.photos import PhotoTable
 from handcraft.index.postings import Postings, are_offsets, largest_word
-from handcraft.index.signatures import Encoder, Signatures, merge_signatures
+from handcraft.index.signatures import Encoder, Signatures, merge_signatures, signatures_of
 from handcraft.index.vectors import Vectors, merge_vectors
 from handcraft.options import SignatureOptions
 from handcraft.storage.hdf5 import Attribute, read_arrays, require_attributes, write_arrays
@@ -42,6 +42,14 @@ class Segment:
 
     def __len__(self) -> int:
         return len(self.photos)
+
+    def signatures_of(self, local_id: int) -> NDArray[np.uint64]:
+        """(planes, f) uint64: of each feature of a photo in the order of its geometry, the signature of its
+        word or its own; no planes where the segment has no bits of residuals. Raises StoreError."""
+        words = self.geometry.words_of(local_id)
+        if self.signatures is None or self.signatures.codes.dtype != np.uint64:
+            return np.empty((0, len(words)), np.uint64)
+        return signatures_of(self.signatures, self.postings, words, local_id)
 
     def sums(self, number: type[Number]) -> NDArray[Number]:
         """Zeros (n + 1,) for compiled loops to add to, the last one for ids that no photo has."""

@@ -7,7 +7,7 @@ centroid is subtracted; a photo's residuals of one word are summed (eq. 12) and 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 
@@ -15,9 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handcraft.errors import HandcraftError, StoreError
-from handcraft.index._kernels import MAX_FREQUENCY, pack_signs, sign_residuals, sum_residuals
+from handcraft.index._kernels import (
+    MAX_FREQUENCY,
+    locate_signatures,
+    pack_signs,
+    sign_residuals,
+    sum_residuals,
+)
 from handcraft.index.geometry import order_by_word
-from handcraft.index.postings import Postings, are_offsets
+from handcraft.index.postings import Postings, are_offsets, find_lists
 from handcraft.options import SignatureOptions
 from handcraft.storage.hdf5 import Attribute, read_arrays, require_attributes, write_arrays
 
@@ -78,9 +84,7 @@ class Encoder:
         uint64, or (e, d) float32 of unit length where residuals are not binarised. Words repeat only
         where signatures are not aggregated.
         """
-        order, ordered = order_by_word(words.reshape(-1))  # −1 is the largest number without a sign
-        known = int(np.searchsorted(ordered, np.iinfo(np.int32).max))
-        order, ordered = order[:known], ordered[:known]
+        order, ordered = _known_words(words)
         if not self.options.aggregated:
             few = _place_in_run(ordered) < MAX_FREQUENCY  # postings count no further
             order, ordered = order[few], ordered[few]
@@ -92,6 +96,17 @@ class Encoder:
         centroids = self.centroids_of(present)
         self._encode(order // words.shape[1], rows, descriptors, centroids, places, codes)
         return found, codes
+
+    def encode_each(self, descriptors: NDArray[np.generic], words: NDArray[np.integer]) -> NDArray[np.uint64]:
+        """(planes, q) uint64: for each of the q words of a photo that are some, ascending and of equals in
+        order of the descriptors, the signature of that one descriptor's residual. words: as for encode."""
+        order, ordered = _known_words(words)
+        first = _starts_of_runs(ordered)
+        single = replace(self, options=replace(self.options, aggregated=False))
+        codes = self._empty(len(ordered))
+        centroids, rows = self.centroids_of(ordered[first]), np.cumsum(first) - 1
+        single._encode(order // words.shape[1], rows, descriptors, centroids, np.flatnonzero(first), codes)
+        return codes.astype(np.uint64, copy=False)
 
     def encode_all(
         self,
@@ -153,6 +168,13 @@ class Encoder:
         lengths = np.linalg.norm(values.astype(np.float32), axis=1, keepdims=True)
         codes[places[rows]] = values / np.where(lengths > 0, lengths, 1)
         places[rows] += 1
+
+
+def _known_words(words: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The places of the words (n, k) that are not −1, in order of the words, and these words."""
+    order, ordered = order_by_word(words.reshape(-1))  # −1 is the largest number without a sign
+    known = int(np.searchsorted(ordered, np.iinfo(np.int32).max))
+    return order[:known], ordered[:known]
 
 
 def _starts_of_runs(values: NDArray[np.integer]) -> NDArray[np.bool_]:
@@ -247,6 +269,25 @@ def merge_signatures(
     joined = np.concatenate(codes, axis=_axis(codes[0]))
     photos = sum(int(alive.sum()) for alive in live)
     return Signatures.of(_chosen(joined, order), merged, photos, options)
+
+
+def signatures_of(
+    signatures: Signatures, postings: Postings, words: NDArray[np.uint32], local_id: int
+) -> NDArray[np.uint64]:
+    """(planes, f) uint64: the signature of each of a photo's features (f,), whose words ascend; features of
+    one word share it where signatures are aggregated. Raises StoreError for a photo that the postings do not
+    hold."""
+    rows = np.empty(len(words), np.int64)
+    starts, ends = find_lists(words, postings, postings.offsets)
+    firsts = find_lists(words, postings, signatures.offsets)[0] if len(signatures.offsets) else starts
+    single = bool(len(signatures.offsets))
+    if not locate_signatures(
+        words, starts, ends, firsts, local_id, single, postings.photo_ids, postings.frequencies, rows
+    ):
+        raise StoreError(
+            "The store is damaged: a photo has words that its postings do not have; run `handcraft check`."
+        )
+    return np.asarray(_chosen(signatures.codes, rows), np.uint64)
 
 
 def write_signatures(path: Path, signatures: Signatures, attributes: Mapping[str, Attribute]) -> None:

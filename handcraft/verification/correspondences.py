@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from handcraft.options import VerificationOptions
 from handcraft.types import Features
-from handcraft.verification._kernels import count_pairs, pair_words
+from handcraft.verification._kernels import pair_words
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,8 @@ class QuerySide:
 
     words: (q,) uint32, ascending: the words of all features, each feature with several.
     features: (q,) int32, the feature of each. frames: (n, 2, 3) float64, pixels.
-    width, height: of the query photo, pixels.
+    width, height: of the query photo, pixels. signatures: (planes, q) uint64, of each feature's residual to
+    each of its words; no planes where photos have none. bits: of a signature.
     """
 
     words: NDArray[np.uint32]
@@ -25,31 +27,44 @@ class QuerySide:
     frames: NDArray[np.float64]
     width: int
     height: int
+    signatures: NDArray[np.uint64]
+    bits: int
 
 
 @dataclass(frozen=True)
 class PhotoSide:
-    """A photo of the shortlist. words: (p,) uint32, ascending; frames: (p, 2, 3) float64, pixels."""
+    """A photo of the shortlist. words: (p,) uint32, ascending; frames: (p, 2, 3) float64, pixels; signatures:
+    (planes, p) uint64, of the residuals of each feature or of all that have its word."""
 
     words: NDArray[np.uint32]
     frames: NDArray[np.float64]
     width: int
     height: int
+    signatures: NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
 class Correspondences:
     """Pairs of features that may show the same point, not yet one to one.
 
-    pairs: (n, 2) int32, feature of the query and feature of the photo. words: (n,) uint32.
+    pairs: (n, 2) int32, feature of the query and feature of the photo. words: (n,) uint32. differences: (n,)
+    int32, the bits in which their signatures differ, 0 without signatures.
     """
 
     pairs: NDArray[np.int32]
     words: NDArray[np.uint32]
+    differences: NDArray[np.int32]
 
 
-def query_side(features: Features, words: NDArray[np.int32]) -> QuerySide:
-    """Prepare a query. words: (n, k), the nearest words of each feature; −1 is none."""
+def query_side(
+    features: Features, words: NDArray[np.int32], signatures: NDArray[np.uint64] | None = None, bits: int = 0
+) -> QuerySide:
+    """Prepare a query.
+
+    words: (n, k), the nearest words of each feature; −1 is none. signatures: (planes, q), those of its q
+    words that are some, in ascending order and of equals in order of the features; bits: of each. Without
+    them pairs need not be alike.
+    """
     rows, columns = np.nonzero(words >= 0)
     values = words[rows, columns].astype(np.uint32)
     order = np.argsort(values, kind="stable")
@@ -59,14 +74,24 @@ def query_side(features: Features, words: NDArray[np.int32]) -> QuerySide:
         frames=features.frames.astype(np.float64),
         width=features.width,
         height=features.height,
+        signatures=np.empty((0, len(values)), np.uint64) if signatures is None else signatures,
+        bits=bits,
     )
 
 
-def correspondences(query: QuerySide, photo: PhotoSide, max_pairs_per_word: int) -> Correspondences:
-    """All pairs of features with the same word, but for words that pair too many."""
-    count = count_pairs(query.words, photo.words, max_pairs_per_word)
-    pairs = np.empty((count, 2), np.int32)
-    pair_words(query.words, photo.words, max_pairs_per_word, pairs)
+def correspondences(query: QuerySide, photo: PhotoSide, options: VerificationOptions) -> Correspondences:
+    """All pairs of features with the same word and like signatures, but for words that pair too many."""
+    planes = min(len(query.signatures), len(photo.signatures))  # of both sides, or of none
+    limits = options.max_pairs_per_word, int(options.max_difference * query.bits)
+    sides = query.words, query.signatures[:planes], photo.words, photo.signatures[:planes]
+    room = 4 * len(photo.words)  # mostly enough
+    while True:
+        pairs, differences = np.empty((room, 2), np.int32), np.empty(room, np.int32)
+        count = pair_words(*sides, limits, pairs, differences)
+        if count <= room:
+            break
+        room = count
+    pairs, differences = pairs[:count], differences[:count]
     words = query.words[pairs[:, 0]]
     pairs[:, 0] = query.features[pairs[:, 0]]
-    return Correspondences(pairs, words)
+    return Correspondences(pairs, words, differences)

@@ -148,7 +148,7 @@ def test_a_store_of_bags_of_words_has_no_signatures(material: Material) -> None:
 @EACH_SIGNATURE
 def test_a_store_with_signatures_votes_by_bags_of_words_too(material: Material, kind: str) -> None:
     store, bags = material.made(kind), material.made("bow")
-    assert material.answers(store, method="bow") == material.answers(bags)
+    assert scores(store, material.query, method="bow") == scores(bags, material.query)
     assert parts(store, "index") == parts(bags, "index")
     assert store.check().problems == ()
 
@@ -217,11 +217,20 @@ def test_signatures_are_added_to_pieces_with_removed_photos(material: Material) 
 
 def test_a_method_that_is_added_is_asked_for_by_name(material: Material) -> None:
     store = material.copy("bow")
-    before = material.answers(store)
+    before = scores(store, material.query)
     store.add(material.photos, options=KINDS["asmk"])
     assert list(store.info().methods) == ["bow", "asmk"]
-    assert material.answers(store) == before == material.answers(store, method="bow")
-    assert material.answers(store, method="asmk") != before
+    assert scores(store, material.query) == before == scores(store, material.query, method="bow")
+    assert scores(store, material.query, method="asmk") != before
+
+
+def test_signatures_tell_pairs_apart_whatever_votes(material: Material) -> None:
+    """Fewer of the pairs that share a word by chance are left."""
+    bags, both = material.copy("bow"), material.copy("asmk")
+    query = replace(ONCE, method="bow", verify=True)
+    without, with_them = (ranking(store.query(material.query, options=query)) for store in (bags, both))
+    assert {name for _, name, *_ in without} == {name for _, name, *_ in with_them}
+    assert without != with_them
 
 
 def test_options_of_signatures_add_them_too(material: Material) -> None:

@@ -426,3 +426,70 @@ def test_descriptors_too_short_for_signatures(bits: int) -> None:
     assert str(error.value) == (
         "Descriptors of 7 dimensions are too short for signatures; vote by bags of words, --method bow."
     )
+
+
+# --- the signatures of one photo's features ---
+
+
+@pytest.mark.parametrize(("space", "bits"), SPACES)
+@settings(max_examples=15)
+@given(words=words_of_features, seed=st.integers(0, 99))
+def test_each_feature_is_signed_for_each_of_its_words(
+    space: Space, bits: int, words: list[list[int]], seed: int
+) -> None:
+    """Whether the store's signatures are aggregated or not."""
+    descriptors = space.describe([max(row) if max(row) >= 0 else 0 for row in words], seed)
+    single = SignatureOptions(bits=bits, aggregated=False)
+    expected = packed(sign(space, single, descriptors, words), binary=True)
+    for options in (single, SignatureOptions(bits=bits)):
+        codes = space.encoder(options).encode_each(descriptors, np.array(words, np.int32))
+        assert agree(codes, expected)
+
+
+def test_more_features_of_a_word_than_postings_count_are_all_signed() -> None:
+    space = Space(16)
+    codes = space.encoder(SignatureOptions()).encode_each(space.describe([2] * 300, 0), np.full((300, 1), 2))
+    assert codes.shape == (1, 300)
+
+
+@pytest.mark.parametrize("kind", ["asmk*", "smk*"])
+@settings(max_examples=30)
+@given(collection=photos())
+def test_the_signatures_of_a_photo_are_those_of_its_features(kind: str, collection: list[Words]) -> None:
+    """Those of one word share one where signatures are aggregated."""
+    space, options = Space(16), KINDS[kind]
+    encoder = space.encoder(options)
+    segment = sign_segment(collection, space, encoder)
+    for photo, words in enumerate(collection):
+        descriptors, order = space.describe(words, photo), np.argsort(words, kind="stable")
+        found, codes = encoder.encode(descriptors, np.array(words, np.int32).reshape(-1, 1))
+        ordered = np.array(words, np.int64)[order]
+        rows = np.searchsorted(found, ordered) if options.aggregated else np.arange(len(ordered))
+        assert same_bits(segment.signatures_of(photo), codes[:, rows])
+
+
+def test_features_beyond_what_postings_count_have_the_last_signature() -> None:
+    segment = sign_segment([[4] * 300], Space(16), Space(16).encoder(KINDS["smk*"]))
+    codes = segment.signatures_of(0)
+    assert codes.shape == (1, 300)
+    assert len({int(code) for code in codes[0, 254:]}) == 1
+
+
+@pytest.mark.parametrize("kind", [None, "asmk"])
+def test_without_bits_there_are_no_planes(kind: str | None) -> None:
+    space = Space(16)
+    segment = sign_segment([[3, 1, 1]], space, space.encoder(KINDS[kind]) if kind else None)
+    assert segment.signatures_of(0).shape == (0, 3)
+
+
+def test_a_photo_that_the_postings_do_not_hold_is_damage() -> None:
+    segment = sign_segment(SAMPLE, Space(16), Space(16).encoder(SignatureOptions()))
+    ids = segment.postings.photo_ids.copy()
+    ids[segment.postings.photo_ids == 3] = 9
+    damaged = replace(segment, postings=replace(segment.postings, photo_ids=ids))
+    assert same_bits(damaged.signatures_of(0), segment.signatures_of(0))
+    with pytest.raises(StoreError) as error:
+        damaged.signatures_of(3)
+    assert str(error.value) == (
+        "The store is damaged: a photo has words that its postings do not have; run `handcraft check`."
+    )

@@ -30,6 +30,11 @@ def pairs(
     }
 
 
+def difference(a: Sequence[int], b: Sequence[int]) -> int:
+    """The bits in which signatures of several planes differ."""
+    return sum((x ^ y).bit_count() for x, y in zip(a, b, strict=True))
+
+
 def determinant(map_: Map) -> float:
     return map_[0][0] * map_[1][1] - map_[0][1] * map_[1][0]
 

@@ -38,6 +38,7 @@ def match_of(
         photo_points=starts if photo_points is None else photo_points,
         region=corners(-90, -90, -80, -80) if region is None else region,
         weight=1.0,
+        evidence=20.0,
     )
 
 

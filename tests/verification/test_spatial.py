@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from oracles import verification as oracle
 
+from handcraft.errors import HandcraftError
 from handcraft.options import VerificationOptions
 from handcraft.types import Features, Match, RegionOfInterest
 from handcraft.verification._kernels import best_hypothesis, one_to_one, transfer_errors
@@ -55,6 +56,11 @@ def rotations(angles: Floats) -> Floats:
     return np.array([[np.cos(angles), -np.sin(angles)], [np.sin(angles), np.cos(angles)]]).transpose(2, 0, 1)
 
 
+def unsigned(words: NDArray[np.generic]) -> NDArray[np.uint64]:
+    """No signatures, for so many words."""
+    return np.empty((0, len(words)), np.uint64)
+
+
 def random_frames(generator: np.random.Generator, count: int, size: tuple[int, int]) -> Floats:
     """(count, 2, 3): ellipses of 4 to 40 px, turned anyhow, anywhere in a photo."""
     shapes = np.zeros((count, 2, 2))
@@ -91,7 +97,9 @@ class Scene:
     @property
     def photo(self) -> PhotoSide:
         order = np.argsort(self.words, kind="stable")
-        return PhotoSide(self.words[order].astype(np.uint32), self.photo_frames[order], *self.photo_size)
+        return PhotoSide(
+            self.words[order].astype(np.uint32), self.photo_frames[order], *self.photo_size, unsigned(order)
+        )
 
     def verify(self, roi: RegionOfInterest | None = None, **options: float) -> Match | None:
         return verify(self.query, self.photo, IDF, replace(DEFAULT, **options), roi)
@@ -402,7 +410,7 @@ def test_chance_does_not_verify_soft_words() -> None:
             random_frames(generator, 200, SIZE).astype(np.float32), np.zeros((200, 0), np.uint8), *SIZE
         )
         words = np.sort(generator.integers(0, 800, 200)).astype(np.uint32)
-        photo = PhotoSide(words, random_frames(generator, 200, SIZE), *SIZE)
+        photo = PhotoSide(words, random_frames(generator, 200, SIZE), *SIZE, unsigned(words))
         verified += verify(query_side(features, query_words), photo, IDF, DEFAULT) is not None
     assert verified <= 1
 
@@ -586,6 +594,74 @@ def test_max_pairs_per_word() -> None:
     low, high = inliers_with(scene, "max_pairs_per_word", (99, 100))
     assert low == 0
     assert high >= 36
+
+
+def test_max_difference() -> None:
+    """The signatures of half of the true pairs differ in 40 of 128 bits."""
+    scene = make_scene(0, true=40, outliers=0)
+    unlike = np.uint64((1 << 40) - 1)
+    query = replace(scene.query, signatures=np.zeros((2, 40), np.uint64), bits=128)
+    codes = np.zeros((2, 40), np.uint64)
+    codes[0, ::2] = unlike
+    photo = replace(scene.photo, signatures=codes)
+    found = [verify(query, photo, IDF, replace(DEFAULT, max_difference=share)) for share in (0.3, 0.35)]
+    assert [match.inliers if match else 0 for match in found] == [20, 40]
+
+
+def test_inliers_weigh_by_the_similarity_of_their_signatures() -> None:
+    scene = make_scene(0, true=40, outliers=0)
+    query = replace(scene.query, signatures=np.zeros((2, 40), np.uint64), bits=128)
+    codes = np.full((2, 40), (1 << 16) - 1, np.uint64)  # 32 of 128 bits
+    alike, unlike = (
+        verify(query, replace(scene.photo, signatures=planes), IDF, DEFAULT)
+        for planes in (np.zeros((2, 40), np.uint64), codes)
+    )
+    assert alike is not None
+    assert unlike is not None
+    assert unlike.inliers == alike.inliers == 40
+    assert unlike.weight == pytest.approx(alike.weight / 2)
+
+
+def test_max_pairs() -> None:
+    """The heaviest are kept, and they alone suggest and are inliers."""
+    scene = make_scene(0, true=40, outliers=60)
+    query = Features(scene.query_frames.astype(np.float32), np.zeros((100, 0), np.uint8), *SIZE)
+    photo = Features(scene.photo_frames.astype(np.float32), np.zeros((100, 0), np.uint8), *SIZE)
+    rows = np.repeat(np.arange(100, dtype=np.int32)[:, None], 2, axis=1)
+    weights = np.where(np.arange(100) < 30, 2.0, 1.0)
+    few, all_of_them = (
+        verify_pairs(query, photo, rows, weights, replace(DEFAULT, max_pairs=limit)) for limit in (30, 1000)
+    )
+    assert few is not None
+    assert all_of_them is not None
+    assert few.inliers <= 30 < all_of_them.inliers
+
+
+def test_evidence_unit() -> None:
+    with pytest.raises(HandcraftError, match=r"^evidence_unit=0.0 is not above 0; give 3, for example\.$"):
+        VerificationOptions(evidence_unit=0.0)
+
+
+def test_evidence_is_the_decades_of_false_alarms() -> None:
+    few, many = (make_scene(0, true=true, outliers=200).verify(max_false_alarms=10.0) for true in (8, 40))
+    assert few is not None
+    assert many is not None
+    assert 0 < few.evidence < many.evidence
+    scene = make_scene(0, true=8, outliers=200)
+    limit = 10.0**-few.evidence
+    assert scene.verify(max_false_alarms=limit * 1.01) is not None
+    assert scene.verify(max_false_alarms=limit * 0.99) is None
+
+
+def test_many_pairs_take_bounded_time() -> None:
+    count = 100_000
+    generator = np.random.default_rng(0)
+    frames = random_frames(generator, count, SIZE)
+    features = Features(frames.astype(np.float32), np.zeros((count, 0), np.uint8), *SIZE)
+    rows = np.repeat(np.arange(count, dtype=np.int32)[:, None], 2, axis=1)
+    match = verify_pairs(features, features, rows, np.ones(count), DEFAULT)
+    assert match is not None
+    assert match.inliers == DEFAULT.max_pairs
 
 
 def test_hypothesis_tolerance() -> None:
@@ -821,13 +897,17 @@ class Arrays:
     def of(cls, pairs: list[oracle.Pair]) -> Arrays:
         turns = [oracle.turn(pair.map) for pair in pairs]
         return cls(
-            np.array([(*pair.query_point, *pair.photo_point) for pair in pairs]).reshape(-1, 4),
-            np.array([pair.map for pair in pairs]).reshape(-1, 2, 3),
+            columns([(*pair.query_point, *pair.photo_point) for pair in pairs], 4),
+            columns([sum(pair.map, ()) for pair in pairs], 6),
             np.array([oracle.scale(pair.map) for pair in pairs]),
-            np.array([(math.cos(turn), math.sin(turn)) for turn in turns]).reshape(-1, 2),
-            np.array([(pair.query, pair.photo) for pair in pairs], np.int32).reshape(-1, 2),
+            columns([(math.cos(turn), math.sin(turn)) for turn in turns], 2),
+            columns([(pair.query, pair.photo) for pair in pairs], 2).astype(np.int32),
             np.array([pair.weight for pair in pairs]),
         )
+
+
+def columns(rows: list[tuple[float, ...]], count: int) -> Floats:
+    return np.ascontiguousarray(np.array(rows, np.float64).reshape(-1, count).T)
 
 
 def kernel_limits(limits: oracle.Limits) -> tuple[float, float, float, float]:
@@ -849,7 +929,7 @@ def test_the_best_hypothesis_is_that_of_the_oracle(pairs: list[oracle.Pair]) -> 
         arrays.scales,
         arrays.turns,
         arrays.pairs,
-        arrays.weights,
+        arrays.weights.astype(np.int32),
         kernel_limits(LIMITS),
         np.full(64, -1, np.int32),
         np.full(64, -1, np.int32),
@@ -866,7 +946,7 @@ def test_transfer_errors_are_those_of_the_oracle(pairs: list[oracle.Pair], seed:
         affine = np.array(pairs[seed % len(pairs)].map)
     arrays = Arrays.of(pairs)
     errors = np.full(len(pairs), np.nan)
-    transfer_errors(arrays.points, arrays.scales, arrays.turns, affine, kernel_limits(LIMITS), errors)
+    transfer_errors(arrays.points, arrays.scales, arrays.turns, affine.ravel(), kernel_limits(LIMITS), errors)
     map_ = as_map(affine)
     expected = [
         oracle.transfer_error(map_, pair.query_point, pair.photo_point) ** 2
@@ -886,8 +966,7 @@ def test_one_to_one_is_that_of_the_oracle(pairs: list[oracle.Pair], random: obje
     count = one_to_one(
         np.array(order, np.int64),
         Arrays.of(pairs).pairs,
-        np.zeros(64, np.bool_),
-        np.zeros(64, np.bool_),
+        np.zeros((2, 64), np.bool_),
         chosen,
     )
     assert chosen[:count].tolist() == oracle.one_to_one(order, pairs)
