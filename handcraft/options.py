@@ -16,6 +16,7 @@ LEAST_SIZE = 16  # pixels; a smaller photo has no room for a feature
 
 DETECTORS = ("sift", "hessian-affine", "mser", "dense-sift")  # the names of features.registry
 METHODS = ("asmk", "bow", "vlad")  # of voting
+EXPANSIONS = ("hqe",)  # of queries
 MAX_BRANCHING = 256  # children of a node, where the depth is not given
 
 
@@ -264,9 +265,22 @@ class QueryOptions:
     probe_share: float = 0.5  # how alike, beside the best direction's answer, for it to be described wholly
     most_directions: int = 4  # of them, the best answered; the one in which the photo is held is always
     verification: VerificationOptions = VerificationOptions()
+    # One of EXPANSIONS, by which the query asks again with what its verified photos show; it is verified then
+    # in any case; "": none
+    expand: str = ""
+    expansion_rounds: int = 3  # at the most; a round that verifies nothing new is the last
+    expansion_answers: int = 50  # verified photos that a query is expanded by (Chum et al. 2007)
+    expansion_geometry: int = 10  # of them, the best, whose features join the query's to verify others
 
     def __post_init__(self) -> None:
         _require("top", self.top, 1)
+        if self.expand and self.expand not in EXPANSIONS:
+            raise HandcraftError(
+                f"There is no expansion {self.expand!r}; the expansions are {', '.join(EXPANSIONS)}."
+            )
+        _require("expansion_rounds", self.expansion_rounds, 1)
+        _require("expansion_answers", self.expansion_answers, 1)
+        _require("expansion_geometry", self.expansion_geometry, 0)
         _require("directions", self.directions, 1)
         _require_share("direction_weight", self.direction_weight)
         _require("probe_features", self.probe_features, 1)

@@ -15,6 +15,7 @@ import click
 from handcraft.errors import PhotoError
 from handcraft.options import (
     DETECTORS,
+    EXPANSIONS,
     LEAST_SIZE,
     METHODS,
     AsmkOptions,
@@ -65,6 +66,8 @@ def _together(*options: Callable[[Command], Command]) -> Callable[[Command], Com
 
 def either(names: Sequence[str]) -> str:
     """Names for a person: one, two or three."""
+    if len(names) == 1:
+        return names[0]
     return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
@@ -174,6 +177,10 @@ search_options = _together(
         f"[default: {QUERY.asmk.assignments} for asmk, {QUERY.bow.assignments} for bow]",
     ),
     click.option("--method", help=f"How photos are voted for, {either(METHODS)}.  [default: the store's]"),
+    click.option(
+        "--expand",
+        help=f"Verify, and ask again with what the verified photos show, by {either(EXPANSIONS)}; for asmk.",
+    ),
 )
 
 
@@ -190,6 +197,7 @@ def query_options(
     stop_words: float,
     burstiness: bool | None,
     directions: int,
+    expand: str | None,
     **rest: Any,
 ) -> QueryOptions:
     """The options of a query from the values of search_options; rest: other fields of QueryOptions."""
@@ -200,6 +208,7 @@ def query_options(
         bow=BowOptions(neighbours=neighbours, norm=norm, stop_words=stop_words, **named),
         asmk=AsmkOptions(alpha=alpha, tau=tau, deviation=deviation, idf=idf, **named),
         directions=directions,
+        expand=expand or "",
         **rest,
     )
 

@@ -194,5 +194,5 @@ def _hit_json(hit: Hit) -> dict[str, object]:
         "inliers": hit.inliers,
     }
     if hit.match is not None:
-        facts["weight"] = hit.match.weight
+        facts |= {"weight": hit.match.weight, "evidence": hit.match.evidence}
     return facts | match_json(hit.match)

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handcraft.engine.directions import describe_turned
-from handcraft.engine.methods import encoder_of, signature_options
+from handcraft.engine.expanding import (
+    answers_of,
+    expand_query,
+    expand_side,
+    require_expandable,
+    vote_again,
+)
 from handcraft.engine.snapshot import Snapshot
+from handcraft.engine.verifying import Finding, find_evidence, is_verified, prepare_query
 from handcraft.engine.voting import assign_query, assignments_of, vote
 from handcraft.engine.writing import stored_options
 from handcraft.errors import PhotoError, StoreError
 from handcraft.features.description import Found
 from handcraft.features.extraction import available_threads, find_features, opencv_threads
-from handcraft.options import FeatureOptions, QueryOptions, VerificationOptions
+from handcraft.options import FeatureOptions, QueryOptions
 from handcraft.search.fusion import STRENGTH_DEPTH, FusedShortlist, fuse
 from handcraft.search.scoring import Shortlist
 from handcraft.types import Features, Hit, Match, Photo, RegionOfInterest
-from handcraft.verification.correspondences import PhotoSide, QuerySide, query_side
-from handcraft.verification.spatial import verify
+from handcraft.verification.correspondences import QuerySide
+from handcraft.vocabulary.assignment import Assignment
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,9 @@ def query_photo(
     """Search the photos that show what the query, or its region, shows; raises HandcraftError."""
     if not len(snapshot.collection):
         raise StoreError(f"The store {snapshot.store} holds no photos; add some with `handcraft index`.")
+    if options.expand:
+        require_expandable(snapshot, options)
+        options = replace(options, verify=True)
     threads = threads or available_threads()
     clock = _Clock()
     stored = stored_options(snapshot.manifest)
@@ -72,28 +80,17 @@ def query_photo(
         nearest = max(assignments_of(snapshot, options), options.verification.words if options.verify else 0)
         assignments = list(pool.map(lambda one: assign_query(snapshot, one, nearest), described))
         clock.lap("words")
-    # The strength of a direction's answer must not depend on how many hits are asked for.
-    depth = max(options.top, STRENGTH_DEPTH, options.verification.depth if options.verify else 0)
-    lists = [
-        vote(snapshot, one, words, options, depth, threads)
-        for one, words in zip(described, assignments, strict=True)
-    ]
-    candidates = fuse(lists, options.direction_weight, depth)
-    clock.lap("votes")
-    matches: dict[int, Match] = {}
-    if options.verify:
-        queries = [
-            _query_side(snapshot, one, assignment.head(options.verification.words).words)
-            for one, assignment in zip(described, assignments, strict=True)
-        ]
-        matches = _verify(snapshot, queries, candidates, options, roi, threads)
-        clock.lap("verification")
+    query = _Described(tuple(described), tuple(assignments), roi)
+    ranking = _first_ranking(snapshot, query, options, threads, clock)
+    if options.expand:
+        ranking = _expanded_ranking(snapshot, query, ranking, options, threads)
+        clock.lap("expansion")
     return QueryResult(
-        hits=_rank(snapshot, candidates, matches, options),
+        hits=_rank(snapshot, ranking, options),
         features=len(features),
         photos=len(snapshot.collection),
-        compared=min(len(candidates.ids), options.verification.depth) if options.verify else 0,
-        verified=sum(_is_verified(match, options.verification) for match in matches.values()),
+        compared=len(ranking.compared),
+        verified=sum(is_verified(one.match, options.verification) for one in ranking.findings.values()),
         seconds=clock.seconds(),
         width=photo.width,
         height=photo.height,
@@ -131,65 +128,109 @@ def check_region(roi: RegionOfInterest, width: int, height: int) -> None:
         )
 
 
-def _query_side(snapshot: Snapshot, features: Features, words: NDArray[np.int32]) -> QuerySide:
-    """A query's side of the pairs, with its signatures where the store has some to compare them with."""
-    kept = signature_options(snapshot.manifest)
-    encoder = encoder_of(kept, snapshot.vocabulary)
-    if kept is None or encoder is None or not kept.binary:
-        return query_side(features, words)
-    return query_side(features, words, encoder.encode_each(features.descriptors, words), encoder.bits)
+@dataclass(frozen=True)
+class _Described:
+    """A query described once or in several directions, with the nearest words of its features."""
+
+    features: tuple[Features, ...]
+    assignments: tuple[Assignment, ...]
+    roi: RegionOfInterest | None
 
 
-def _verify(
-    snapshot: Snapshot,
-    queries: Sequence[QuerySide],
-    candidates: FusedShortlist,
-    options: QueryOptions,
-    roi: RegionOfInterest | None,
-    threads: int,
-) -> dict[int, Match]:
-    """The matches of the shortlist's head by image id, candidates in parallel, each with the description of
-    the query by which it is ranked or with the one that it resembles most, whichever has more evidence.
+@dataclass(frozen=True)
+class _Ranking:
+    """Candidates by their votes, and the evidence of those that geometry was tried on, by image id.
 
-    Those with too little to be verified are among them."""
-    collection = snapshot.collection
+    sides: the query's, one a description. compared: the ids that geometry was tried on. indirect: how well
+    photos agree with the query and its answers together, where it was expanded.
+    """
 
-    def match(image_id: int, descriptions: Sequence[int]) -> Match | None:
-        segment, local_id = collection.locate(image_id)
-        width, height = (int(side) for side in segment.photos.sizes[local_id])
-        geometry = segment.geometry
-        photo = PhotoSide(
-            geometry.words_of(local_id),
-            geometry.frames_of(local_id, max(width, height)),
-            width,
-            height,
-            segment.signatures_of(local_id),
+    candidates: Shortlist
+    sides: tuple[QuerySide, ...] = ()
+    compared: frozenset[int] = frozenset()
+    findings: dict[int, Finding] = field(default_factory=dict)
+    indirect: dict[int, float] = field(default_factory=dict)
+
+    def evidence(self, image_id: int) -> float:
+        """Of a photo, 0 where none was found."""
+        finding = self.findings.get(image_id)
+        return max(finding.match.evidence if finding else 0.0, self.indirect.get(image_id, 0.0))
+
+
+def _first_ranking(
+    snapshot: Snapshot, query: _Described, options: QueryOptions, threads: int, clock: _Clock
+) -> _Ranking:
+    lists = [
+        vote(snapshot, one, words, options, _depth(options), threads)
+        for one, words in zip(query.features, query.assignments, strict=True)
+    ]
+    candidates = fuse(lists, options.direction_weight, _depth(options))
+    clock.lap("votes")
+    if not options.verify:
+        return _Ranking(candidates)
+    sides = tuple(
+        prepare_query(snapshot, one, assignment.head(options.verification.words).words)
+        for one, assignment in zip(query.features, query.assignments, strict=True)
+    )
+    findings = find_evidence(snapshot, sides, candidates, options.verification, query.roi, threads)
+    clock.lap("verification")
+    compared = candidates.ids[: options.verification.depth].tolist()
+    return _Ranking(candidates, sides, frozenset(compared), findings)
+
+
+def _depth(options: QueryOptions) -> int:
+    """Of the shortlist; the strength of a direction must not depend on how many hits are asked for."""
+    return max(options.top, STRENGTH_DEPTH, options.verification.depth if options.verify else 0)
+
+
+def _expanded_ranking(
+    snapshot: Snapshot, query: _Described, ranking: _Ranking, options: QueryOptions, threads: int
+) -> _Ranking:
+    """The ranking of the query expanded by what it verified, again for as long as that verifies more.
+
+    A photo becomes an answer by its evidence with the query itself, so that the query does not drift.
+    """
+    first = dict(zip(ranking.candidates.ids.tolist(), ranking.candidates.scores.tolist(), strict=True))
+    description, answers, asked = 0, dict[int, Match](), set[int]()
+    for _ in range(options.expansion_rounds):
+        description, answers = answers_of(ranking.findings, options)
+        if answers.keys() <= asked:
+            break
+        asked = set(answers)
+        features, assignment = query.features[description], query.assignments[description]
+        expanded = expand_query(snapshot, features, assignment, answers, options, query.roi)
+        known = {image_id: first.get(image_id, 0.0) for image_id in ranking.findings}
+        candidates = vote_again(snapshot, expanded, known, options, _depth(options), threads)
+        new = [i for i in candidates.ids[: options.verification.depth].tolist() if i not in ranking.compared]
+        found = find_evidence(
+            snapshot, ranking.sides, _listed(new, description), options.verification, query.roi, threads
         )
-        tried = dict.fromkeys(descriptions)
-        better_than_chance = replace(options.verification, max_false_alarms=1 / len(tried))
-        found = [verify(queries[number], photo, collection.idf, better_than_chance, roi) for number in tried]
-        best = max((one for one in found if one), key=lambda one: one.evidence, default=None)
-        return best and replace(best, evidence=best.evidence - math.log10(len(tried)))
-
-    head = candidates.ids[: options.verification.depth].tolist()
-    with ThreadPoolExecutor(threads) as pool:
-        found = pool.map(match, head, candidates.descriptions.tolist())
-        return {image_id: one for image_id, one in zip(head, found, strict=True) if one is not None}
-
-
-def _is_verified(match: Match, options: VerificationOptions) -> bool:
-    """Whether there is enough evidence to tell a person that the photo shows what the query shows."""
-    return match.inliers >= options.min_inliers and 10.0**-match.evidence < options.max_false_alarms
+        findings = {**ranking.findings, **found}
+        ranking = _Ranking(candidates, ranking.sides, ranking.compared | set(new), findings)
+    if not answers:
+        return ranking
+    nearest = dict(list(answers.items())[: options.expansion_geometry])
+    side = expand_side(snapshot, ranking.sides[description], nearest, query.roi)
+    # An answer would share all of its own features with the expanded query.
+    others = [i for i in ranking.candidates.ids[: options.verification.depth].tolist() if i not in answers]
+    indirect = find_evidence(snapshot, [side], _listed(others, 0), options.verification, query.roi, threads)
+    return replace(ranking, indirect={i: finding.match.evidence for i, finding in indirect.items()})
 
 
-def _rank(
-    snapshot: Snapshot, candidates: Shortlist, matches: dict[int, Match], options: QueryOptions
-) -> tuple[Hit, ...]:
-    """The hits by their votes, raised by their evidence; so no evidence takes a photo behind where the votes
+def _listed(ids: Sequence[int], description: int) -> FusedShortlist:
+    """Photos that are to be compared with one description of the query."""
+    count = len(ids)
+    return FusedShortlist(
+        np.array(ids, np.int64), np.zeros(count, np.float32), np.full((count, 2), description)
+    )
+
+
+def _rank(snapshot: Snapshot, ranking: _Ranking, options: QueryOptions) -> tuple[Hit, ...]:
+    """The hits by their votes, raised by their evidence; so nothing takes a photo behind where the votes
     alone had put it but the better evidence of others."""
-    unit = options.verification.evidence_unit
+    candidates, unit = ranking.candidates, options.verification.evidence_unit
     ranked = [
-        (float(score) * (1 + (matches[int(i)].evidence / unit if int(i) in matches else 0)), int(i))
+        (float(score) * (1 + ranking.evidence(int(i)) / unit), int(i))
         for i, score in zip(candidates.ids, candidates.scores, strict=True)
     ]
     ranked.sort(key=lambda entry: (-entry[0], entry[1]))
@@ -199,9 +240,9 @@ def _rank(
         name = segment.photos.names[local_id]
         width, height = (int(side) for side in segment.photos.sizes[local_id])
         path = Path(os.path.normpath(snapshot.root / name))
-        match = matches.get(image_id)
-        shown = match if match and _is_verified(match, options.verification) else None
-        hits.append(Hit(rank, name, path, image_id, width, height, score, shown))
+        finding = ranking.findings.get(image_id)
+        match = finding.match if finding and is_verified(finding.match, options.verification) else None
+        hits.append(Hit(rank, name, path, image_id, width, height, score, match))
     return tuple(hits)
 
 

@@ -67,7 +67,7 @@ def vote(
         return _vote_by_vector(snapshot, features, depth, threads)
     votes = assignment.head(assignments_of(snapshot, options))
     if method == "asmk":
-        asmk = _asmk_scorer(snapshot, options)
+        asmk = asmk_scorer(snapshot, options)
         signatures = asmk.query(features.descriptors, votes.words)
         return shortlist(lambda place: asmk.score(signatures, place), snapshot.collection, depth, threads)
     if options.bow.neighbours > 1:
@@ -86,7 +86,8 @@ def _vote_by_vector(snapshot: Snapshot, features: Features, depth: int, threads:
     return shortlist(lambda place: scorer.score(vector, place), snapshot.collection, depth, threads)
 
 
-def _asmk_scorer(snapshot: Snapshot, options: QueryOptions) -> AsmkScorer:
+def asmk_scorer(snapshot: Snapshot, options: QueryOptions) -> AsmkScorer:
+    """What scores the photos of a store that has signatures; one for equal options."""
     found = snapshot.scorers.get(options.asmk)
     if not isinstance(found, AsmkScorer):
         encoder = encoder_of(signature_options(snapshot.manifest), snapshot.vocabulary)

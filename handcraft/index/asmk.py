@@ -83,7 +83,10 @@ class AsmkScorer:
 
     def query(self, descriptors: NDArray[np.generic], words: NDArray[np.int32]) -> AsmkQuery:
         """The query of descriptors (n, d) and the nearest words (n, k) of each, −1 for none."""
-        found, signatures = self.encoder.encode(descriptors, words)
+        return self.weigh(*self.encoder.encode(descriptors, words))
+
+    def weigh(self, found: NDArray[np.int64], signatures: NDArray[np.generic]) -> AsmkQuery:
+        """The query of these words, ascending, and their signatures, as Encoder.encode gives them."""
         weights = self.word_weights[found].astype(np.float64)
         if self.encoder.options.aggregated:
             similarity = weights.sum()

@@ -12,7 +12,7 @@ from photographs import HEIGHT, ONCE, SCENES, WIDTH, blank_wall, ranking, save, 
 
 import handcraft
 from handcraft import FeatureOptions, QueryOptions, VocabularyOptions
-from handcraft.engine import searching
+from handcraft.engine import verifying
 from handcraft.engine.directions import describe_turned
 from handcraft.engine.searching import QueryResult
 from handcraft.engine.voting import vote
@@ -214,7 +214,7 @@ def test_a_photo_that_is_tried_twice_has_half_the_false_alarms_each_time(
         words = photo.words.tobytes()
         asked[words] = (*asked.get(words, ()), options.max_false_alarms)
 
-    monkeypatch.setattr(searching, "verify", watched)
+    monkeypatch.setattr(verifying, "verify", watched)
     options = QueryOptions(direction_weight=0.0001, probe_share=0.1, verify=True)
     store.query(collection / "photos/scene-3.jpg", options=options)
     assert set(asked.values()) == {(1.0,), (0.5, 0.5)}

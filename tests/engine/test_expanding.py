@@ -1,0 +1,173 @@
+"""Queries that ask again with what their verified answers show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from photographs import ONCE, copy_of, ranking, save, scene, similarity, view
+from PIL import Image
+
+import handcraft
+from handcraft.engine.searching import QueryResult, vote_again
+from handcraft.errors import HandcraftError, StoreError
+from handcraft.options import IndexOptions, QueryOptions, SignatureOptions, VerificationOptions
+
+Ask = Callable[[QueryOptions], QueryResult]
+
+SIZE = (300, 220)
+HQE = replace(ONCE, expand="hqe")
+
+
+@pytest.fixture(scope="module")
+def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """photos/: pieces of a long scene that overlap, and other scenes; query.jpg: the first piece."""
+    folder = tmp_path_factory.mktemp("street")
+    (folder / "photos").mkdir()
+    image = scene(3, 700, 220)
+    for number, left in enumerate(range(0, 401, 80)):
+        save(image.crop((left, 0, left + 300, 220)), folder / "photos" / f"street-{number}.jpg")
+    for number in range(4):
+        save(scene(20 + number, *SIZE), folder / "photos" / f"other-{number}.jpg")
+    save(view(image, similarity(0, 1.0, (150, 110), SIZE), SIZE), folder / "query.jpg")
+    handcraft.open(folder / ".handcraft").add(folder / "photos")
+    return folder
+
+
+@pytest.fixture
+def asked(street: Path) -> Ask:
+    store = handcraft.open(street / ".handcraft")
+    return lambda options: store.query(street / "query.jpg", options=options)
+
+
+def scores(result: QueryResult) -> dict[str, float]:
+    return {Path(hit.name).stem: hit.score for hit in result.hits}
+
+
+def test_what_the_answers_show_is_found_too(asked: Ask) -> None:
+    """The pieces further down the street share little or nothing with the query."""
+    verified, expanded = (asked(options) for options in (replace(ONCE, verify=True), HQE))
+    names = [Path(hit.name).stem for hit in expanded.hits]
+    street = [name for name in names if name.startswith("street")]
+    assert names[: len(street)] == street
+    assert set(expanded.seconds) == {*verified.seconds, "expansion"}
+    assert expanded.verified >= verified.verified > 1
+    before, after = scores(verified), scores(expanded)
+    assert after["street-2"] > before["street-2"]
+
+
+def test_hits_show_the_evidence_of_the_query_itself(asked: Ask) -> None:
+    verified, expanded = (asked(options) for options in (replace(ONCE, verify=True), HQE))
+    matches = {hit.name: hit.match for hit in expanded.hits if hit.match}
+    for hit in verified.hits:
+        if hit.match:
+            assert matches[hit.name].photo_points.tolist() == hit.match.photo_points.tolist()
+
+
+def test_more_answers_change_the_scores(asked: Ask) -> None:
+    assert scores(asked(replace(HQE, expansion_answers=1))) != scores(asked(HQE))
+
+
+def test_the_geometry_of_answers_changes_the_scores(street: Path, tmp_path: Path) -> None:
+    """The query is blurred, so its best answer has more that the next photos agree with."""
+    with Image.open(street / "query.jpg") as image:
+        blurred = save(image.resize((120, 88)), tmp_path / "blurred.jpg")
+    store, one = handcraft.open(street / ".handcraft"), replace(HQE, expansion_answers=1)
+    without, with_it = (
+        scores(store.query(blurred, options=replace(one, expansion_geometry=count))) for count in (0, 1)
+    )
+    assert with_it["street-0"] == without["street-0"]
+    assert with_it["street-1"] > without["street-1"]
+
+
+def test_rounds_go_on_while_they_verify_more(asked: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a shortlist of two photos, each round has another one to look at."""
+    few = replace(HQE, top=2, verification=VerificationOptions(depth=2))
+    one, three = (asked(replace(few, expansion_rounds=rounds)) for rounds in (1, 3))
+    assert one.compared <= three.compared
+    rounds: list[int] = []
+
+    def counted(*arguments: object) -> object:
+        rounds.append(1)
+        return vote_again(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("handcraft.engine.searching.vote_again", counted)
+    for limit in (1, 2):
+        rounds.clear()
+        asked(replace(HQE, expansion_rounds=limit, verification=VerificationOptions(depth=2)))
+        assert len(rounds) <= limit
+
+
+def test_expansion_verifies_whether_it_is_asked_to_or_not(asked: Ask) -> None:
+    assert ranking(asked(HQE)) == ranking(asked(replace(HQE, verify=True)))
+
+
+@pytest.mark.parametrize("top", [1, 3])
+def test_top_cuts_the_ranking(asked: Ask, top: int) -> None:
+    assert ranking(asked(replace(HQE, top=top))) == ranking(asked(HQE))[:top]
+
+
+def test_a_region_is_expanded_by_what_lies_in_it(street: Path) -> None:
+    store = handcraft.open(street / ".handcraft")
+    left, whole = (
+        store.query(street / "query.jpg", roi=roi, options=HQE) for roi in ((0, 0, 150, 220), None)
+    )
+    assert left.hits[0].name == whole.hits[0].name
+    assert scores(left) != scores(whole)
+
+
+def test_the_same_at_any_number_of_threads(street: Path) -> None:
+    stores = [handcraft.open(street / ".handcraft", threads=threads) for threads in (1, 2, 5)]
+    one, two, five = (ranking(store.query(street / "query.jpg", options=HQE)) for store in stores)
+    assert one == two == five
+
+
+def test_a_query_that_verifies_nothing_is_not_expanded(street: Path, tmp_path: Path) -> None:
+    store = handcraft.open(street / ".handcraft")
+    other = save(scene(77, *SIZE), tmp_path / "other.jpg")
+    plain, expanded = (store.query(other, options=options) for options in (replace(ONCE, verify=True), HQE))
+    assert plain.verified == 0
+    assert ranking(plain) == ranking(expanded)
+
+
+def test_removed_photos_are_no_answers(street: Path, tmp_path: Path) -> None:
+    own = copy_of(street, tmp_path)
+    store = handcraft.open(own / ".handcraft")
+    store.remove(own / "photos" / "street-1.jpg")
+    fresh = handcraft.open(own / "fresh")
+    (own / "photos" / "street-1.jpg").unlink()
+    fresh.add(own / "photos")
+    assert scores(store.query(own / "query.jpg", options=HQE)) == scores(
+        fresh.query(own / "query.jpg", options=HQE)
+    )
+
+
+SENTENCE = (
+    "Queries are expanded by the signatures of ASMK*; give --method asmk, and index with one binary "
+    "signature for a word of a photo, or leave --expand out."
+)
+
+
+@pytest.mark.parametrize(
+    ("index", "method"),
+    [
+        (IndexOptions(), "bow"),
+        (IndexOptions(method="bow"), ""),
+        (IndexOptions(signatures=SignatureOptions(aggregated=False)), ""),
+        (IndexOptions(signatures=SignatureOptions(binary=False)), ""),
+    ],
+)
+def test_what_cannot_be_expanded(street: Path, tmp_path: Path, index: IndexOptions, method: str) -> None:
+    store = handcraft.open(tmp_path / "store")
+    store.add(street / "photos" / "street-0.jpg", options=index)
+    with pytest.raises(StoreError) as error:
+        store.query(street / "query.jpg", options=replace(HQE, method=method))
+    assert str(error.value) == SENTENCE
+
+
+def test_an_unknown_expansion() -> None:
+    with pytest.raises(HandcraftError) as error:
+        QueryOptions(expand="magic")
+    assert str(error.value) == "There is no expansion 'magic'; the expansions are hqe."
