@@ -10,22 +10,12 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from handcraft.compilation import kernel
+from handcraft.compilation import count_ones, kernel
 
 MAX_FREQUENCY = 255  # term frequencies are uint8 and saturate
 SIGNATURES = 8  # uint64 of a line of the cache, and of a 512-bit register
 LINE = 32  # photo ids of a line of the cache
 AHEAD = 32  # lines that a scan asks the memory for before it needs them
-
-
-@intrinsic
-def count_ones(typing_context: Any, value: Any) -> Any:
-    """The number of ones of a uint64: the processor's instruction, for many at once where it has that."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.ctpop(arguments[0])
-
-    return types.uint64(types.uint64), generate
 
 
 @intrinsic

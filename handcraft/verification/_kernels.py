@@ -6,28 +6,15 @@ Lengths are in long sides of their photo. A map is (a, b, c, d, e, f): x' = a·x
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-from numba import types
-from numba.extending import intrinsic
 
-from handcraft.compilation import kernel
+from handcraft.compilation import count_ones, kernel
 
 LEAST_SPREAD = 1e-12  # of inliers across a line, in that along it, squared: thinner ones fit no map
 LEAST_TERM = 1e-9  # of a sum of falling terms
 ROUNDING = 1e-6  # of float32, ten times over
 STEPS = 1 << 30  # that all weights of pairs make together at the most
-
-
-@intrinsic
-def count_ones(typing_context: Any, value: Any) -> Any:
-    """The number of ones of a uint64."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.ctpop(arguments[0])
-
-    return types.uint64(types.uint64), generate
 
 
 @kernel

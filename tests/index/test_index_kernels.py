@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from oracles import asmk as oracle
 from oracles import index as words_oracle
 
+from handcraft.compilation import count_ones
 from handcraft.index._kernels import (
     add_self_similarities,
     add_weights,
     count_differences,
-    count_ones,
     fill_slots,
     larger,
     locate_lists,
