@@ -387,7 +387,7 @@ def test_other_views_are_verified_and_other_photos_are_not(collection: Path, tmp
     hits = again.query(collection / "query.jpg", verify=True).hits
     verified = {Path(hit.name).name: hit.inliers for hit in hits if hit.match}
     assert set(verified) == {"scene-3.jpg", "near.jpg", "turned.jpg"}
-    assert min(verified.values()) > 100
+    assert min(verified.values()) > 60
     (view,) = (hit.match for hit in hits if hit.match and hit.name.endswith("scene-3.jpg"))
     corners = np.array([[0, 0, 1], [239, 0, 1], [0, 179, 1], [239, 179, 1]])
     assert np.abs(corners @ (view.affine - query_affine()).T).max() < 1.5
