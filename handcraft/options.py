@@ -171,6 +171,7 @@ class VerificationOptions:
     max_relative_scale: float = 3.0  # between a pair's own change of scale and the hypothesis's
     max_relative_turn: float = 45.0  # degrees between a pair's own rotation and the hypothesis's
     max_anisotropy: float = 6.0  # ratio of the affine map's singular values
+    hypotheses: int = 5  # the best, which are refitted; one that agrees with a better one is not
     refits: int = 3  # least-squares affine refits of the best hypothesis
     min_inliers: int = 4  # one-to-one inliers that verify a photo (Philbin et al. 2007)
     # Number of false alarms that verifies a photo (Moisan & Stival 2004), were features spread evenly; as the
@@ -185,6 +186,7 @@ class VerificationOptions:
         _require("max_relative_scale", self.max_relative_scale, 1)
         _require_share("max_difference", self.max_difference)
         _require("max_anisotropy", self.max_anisotropy, 1)
+        _require("hypotheses", self.hypotheses, 1)
         _require("refits", self.refits, 0)
         _require("min_inliers", self.min_inliers, 1)
         if not self.evidence_unit > 0:

@@ -141,14 +141,15 @@ def transfer_error(a, b, c, d, e, f, shrinkage, query_x, query_y, photo_x, photo
 
 
 @kernel
-def best_hypothesis(points, maps, scales, turns, pairs, weights, limits, query_marks, photo_marks):
+def best_hypotheses(points, maps, scales, turns, pairs, weights, limits, marks, best, totals):
     """Score the map that each single pair suggests by the weight of its one-to-one inliers.
 
     points, maps, scales, turns: of suggest_maps, n columns. pairs: (2, n) int32, numbers of their points,
     below n. weights: (n,) int32, whose sum is one too. limits: squared transfer error; largest scale change;
     largest ratio of a pair's scale to the hypothesis's; least cosine of their difference in rotation.
-    query_marks, photo_marks: int32 work space as long as there are points, holding −1.
-    Returns the best pair (−1 for none) and its weight; equals go to the first.
+    marks: (2, n) int32 work space, holding −1.
+    Written: best (k,) int64, the best pairs, of equals the first, and totals (k,) int64, their weights.
+    Returns how many have any.
     """
     error_limit, scale_limit, ratio_limit, turn_limit = limits
     count = points.shape[1]
@@ -160,11 +161,11 @@ def best_hypothesis(points, maps, scales, turns, pairs, weights, limits, query_m
             bounds[h] = forward_weight(rough_points, rough_maps[:, h], reaches[h], weights)
     eighths = np.zeros(count // 8 + 1, np.uint64)  # of eight pairs each, most of which are passed at once
     near = eighths.view(np.uint8)
-    best, best_weight = -1, 0
+    found = 0
     # The most promising come first, of equals the first, so that most need not be looked at.
     for key in np.sort(np.arange(count) - (bounds.astype(np.int64) << 32)):
         h = key & np.int64(0xFFFFFFFF)
-        if bounds[h] < max(best_weight, 1):
+        if bounds[h] < max(totals[found - 1] if found == best.shape[0] else 0, 1):
             break
         flag_forward(rough_points, rough_maps[:, h], reaches[h], near)
         a, b, c, d, e, f = maps[0, h], maps[1, h], maps[2, h], maps[3, h], maps[4, h], maps[5, h]
@@ -174,7 +175,7 @@ def best_hypothesis(points, maps, scales, turns, pairs, weights, limits, query_m
             if not eighths[eighth]:
                 continue
             for i in range(8 * eighth, 8 * eighth + 8):
-                if not near[i] or query_marks[pairs[0, i]] == h or photo_marks[pairs[1, i]] == h:
+                if not near[i] or marks[0, pairs[0, i]] == h or marks[1, pairs[1, i]] == h:
                     continue
                 if scales[i] > ratio_limit * scale or scales[i] * ratio_limit < scale:
                     continue
@@ -182,18 +183,33 @@ def best_hypothesis(points, maps, scales, turns, pairs, weights, limits, query_m
                     continue
                 x, y, u, v = points[0, i], points[1, i], points[2, i], points[3, i]
                 if transfer_error(a, b, c, d, e, f, shrinkage, x, y, u, v) <= error_limit:
-                    query_marks[pairs[0, i]] = h
-                    photo_marks[pairs[1, i]] = h
+                    marks[0, pairs[0, i]] = h
+                    marks[1, pairs[1, i]] = h
                     total += weights[i]
-        if total > best_weight or (total == best_weight > 0 and h < best):
-            best, best_weight = h, total
-    return best, best_weight
+        found = insert_best(best, totals, found, h, total)
+    return found
+
+
+@kernel
+def insert_best(best, totals, found, h, total):
+    """Put a hypothesis where it belongs among the best, of equals the first, if it has any weight; return how
+    many there are. best, totals, found: of best_hypotheses so far."""
+    place = found
+    while place and (total > totals[place - 1] or (total == totals[place - 1] and h < best[place - 1])):
+        place -= 1
+    if not total or place == best.shape[0]:
+        return found
+    found = min(found + 1, best.shape[0])
+    for later in range(found - 1, place, -1):
+        best[later], totals[later] = best[later - 1], totals[later - 1]
+    best[place], totals[place] = h, total
+    return found
 
 
 @kernel
 def rough_limits(points, maps, error_limit):
     """(n,) float32: for each map, the squared error within which float32 surely finds what float64 finds
-    within the limit. points, maps: as for best_hypothesis."""
+    within the limit. points, maps: as for best_hypotheses."""
     reach = 1.0
     for value in points.flat:
         reach = max(reach, abs(value))
@@ -239,7 +255,7 @@ def flag_forward(points, map_, limit, near):
 def transfer_errors(points, scales, turns, affine, limits, errors):
     """The squared transfer error of every pair under one affine map, infinite where it is no inlier.
 
-    points, scales, turns, limits: as for best_hypothesis. affine: (6,) float64 of positive determinant.
+    points, scales, turns, limits: as for best_hypotheses. affine: (6,) float64 of positive determinant.
     Written: errors (n,) float64.
     """
     error_limit, _, ratio_limit, turn_limit = limits
@@ -432,15 +448,17 @@ def weight_steps(weights):
 
 
 @kernel
-def verify_rows(query_frames, photo_frames, rows, weights, sides, limits, refits, affine, points, inliers):
-    """Find the map that the heaviest pairs agree on, and refit it to them.
+def verify_rows(query_frames, photo_frames, rows, weights, sides, limits, tries, affine, points, inliers):
+    """Find the map that the heaviest pairs agree on: the heaviest of the best hypotheses, refitted.
 
     query_frames, photo_frames, sides: as for suggest_maps. rows: (n, 2) int32. weights: (n,) float64.
-    limits: of suggest_maps, of best_hypothesis, of transfer_errors, of fit_affine, and of log_false_alarms.
+    limits: of suggest_maps, of best_hypotheses, of transfer_errors, of fit_affine, and of log_false_alarms.
+    tries: how many hypotheses are refitted, and how often.
     Written: affine (6,) float64; of the inliers, points (4, n) float64 and inliers (n,) int64, their rows.
     Returns how many inliers there are, 0 where there is no map, and the logarithm of its false alarms.
     """
     flattest, loose, strict, plausible, (near, least_alike) = limits
+    hypotheses, refits = tries
     room = rows.shape[0]
     all_points, maps, scales = np.empty((4, room)), np.empty((6, room)), np.empty(room)
     turns, kept = np.empty((2, room)), np.empty(room, np.int64)
@@ -456,11 +474,23 @@ def verify_rows(query_frames, photo_frames, rows, weights, sides, limits, refits
         number_points(bits[0], bits[1], table, pairs[side])
     steps = weight_steps(heavy)
     marks = np.full((2, count), -1, np.int32)
-    best, _ = best_hypothesis(all_points, maps, scales, turns, pairs, steps, loose, marks[0], marks[1])
-    if best < 0:
+    best, totals = np.empty(hypotheses, np.int64), np.empty(hypotheses, np.int64)
+    tried = best_hypotheses(all_points, maps, scales, turns, pairs, steps, loose, marks, best, totals)
+    found, weight = 0, 0.0
+    fitted, chosen = np.empty_like(affine), np.empty_like(inliers)
+    for place in range(tried):
+        if np.any(inliers[:found] == best[place]):  # it would lead to the same map
+            continue
+        fitted[:] = maps[:, best[place]]
+        agreeing = refit(
+            all_points, scales, turns, pairs, heavy, loose, strict, plausible, refits, fitted, chosen
+        )
+        if heavy[chosen[:agreeing]].sum() > weight:
+            found, weight = agreeing, heavy[chosen[:agreeing]].sum()
+            affine[:] = fitted
+            inliers[:found] = chosen[:found]
+    if not found:
         return 0, 0.0
-    affine[:] = maps[:, best]
-    found = refit(all_points, scales, turns, pairs, heavy, loose, strict, plausible, refits, affine, inliers)
     alarms = log_false_alarms(turns, affine, inliers[:found], strict, near, least_alike)
     for place in range(found):
         points[:, place] = all_points[:, inliers[place]]

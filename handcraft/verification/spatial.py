@@ -65,7 +65,7 @@ def verify_pairs(
         weights.astype(np.float64),
         (float(max(query.width, query.height)), float(max(photo.width, photo.height))),
         _limits(photo, options),
-        options.refits,
+        (options.hypotheses, options.refits),
         affine,
         points,
         inliers,

@@ -135,18 +135,18 @@ def inliers(map_: Map, all_pairs: Sequence[Pair], limits: Limits) -> list[int]:
     return one_to_one(agreeing, all_pairs)
 
 
-def best_hypothesis(all_pairs: Sequence[Pair], limits: Limits) -> tuple[int, float]:
-    """The pair whose map has the heaviest inliers, one to one in the pairs' order, and their weight;
-    the first of equals. (−1, 0) where no map is within the limits."""
-    best, best_weight = -1, 0.0
+def best_hypotheses(all_pairs: Sequence[Pair], limits: Limits, count: int) -> list[tuple[int, float]]:
+    """The pairs whose maps have the heaviest inliers, one to one in the pairs' order, and their weights, of
+    equals the first; none of no weight, or whose map is beyond the limits."""
+    scored = []
     for number, pair in enumerate(all_pairs):
         if not 1 / limits.max_scale_change <= scale(pair.map) <= limits.max_scale_change:
             continue
         agreeing = [i for i, other in enumerate(all_pairs) if agrees(other, pair.map, limits)]
         weight = sum(all_pairs[i].weight for i in one_to_one(agreeing, all_pairs))
-        if weight > best_weight:
-            best, best_weight = number, weight
-    return best, best_weight
+        scored.append((number, weight))
+    scored.sort(key=lambda one: (-one[1], one[0]))
+    return [one for one in scored if one[1] > 0][:count]
 
 
 def false_alarms(

@@ -16,7 +16,7 @@ from oracles import verification as oracle
 from handcraft.errors import HandcraftError
 from handcraft.options import VerificationOptions
 from handcraft.types import Features, Match, RegionOfInterest
-from handcraft.verification._kernels import best_hypothesis, one_to_one, transfer_errors
+from handcraft.verification._kernels import best_hypotheses, one_to_one, transfer_errors
 from handcraft.verification.correspondences import PhotoSide, QuerySide, query_side
 from handcraft.verification.spatial import verify, verify_pairs
 
@@ -730,6 +730,16 @@ def test_no_map_scales_more_than_it_may() -> None:
                 assert found <= DEFAULT.max_scale_change * (1 + 1e-9)
 
 
+def test_hypotheses() -> None:
+    """The frames are so far off that the best hypothesis is often not the one that leads furthest."""
+    scenes = [make_scene(seed, true=25, outliers=400, shape_noise=0.3) for seed in range(20)]
+    one, several = (
+        sum(match.inliers if (match := scene.verify(hypotheses=count)) else 0 for scene in scenes)
+        for count in (1, 5)
+    )
+    assert several > 1.1 * one
+
+
 def test_refits() -> None:
     errors = []
     for refits in (0, 1, 3):
@@ -920,10 +930,11 @@ def kernel_limits(limits: oracle.Limits) -> tuple[float, float, float, float]:
 
 
 @settings(max_examples=150)
-@given(tangled_pairs())
-def test_the_best_hypothesis_is_that_of_the_oracle(pairs: list[oracle.Pair]) -> None:
+@given(tangled_pairs(), st.integers(1, 6))
+def test_the_best_hypotheses_are_those_of_the_oracle(pairs: list[oracle.Pair], count: int) -> None:
     arrays = Arrays.of(pairs)
-    best, weight = best_hypothesis(
+    best, weights = np.empty(count, np.int64), np.empty(count, np.int64)
+    found = best_hypotheses(
         arrays.points,
         arrays.maps,
         arrays.scales,
@@ -931,10 +942,12 @@ def test_the_best_hypothesis_is_that_of_the_oracle(pairs: list[oracle.Pair]) -> 
         arrays.pairs,
         arrays.weights.astype(np.int32),
         kernel_limits(LIMITS),
-        np.full(64, -1, np.int32),
-        np.full(64, -1, np.int32),
+        np.full((2, 64), -1, np.int32),
+        best,
+        weights,
     )
-    assert (best, weight) == oracle.best_hypothesis(pairs, LIMITS)
+    rows = list(zip(best[:found].tolist(), weights[:found].tolist(), strict=True))
+    assert rows == oracle.best_hypotheses(pairs, LIMITS, count)
 
 
 @settings(max_examples=100)
@@ -994,9 +1007,9 @@ def test_without_refits_the_match_is_that_of_the_oracle(name: str, seed: int) ->
         DEFAULT.max_relative_scale,
         DEFAULT.max_relative_turn,
     )
-    best, _ = oracle.best_hypothesis(pairs, limits)
+    ((best, _),) = oracle.best_hypotheses(pairs, limits, 1)
     found = oracle.inliers(pairs[best].map, pairs, replace(limits, tolerance=DEFAULT.inlier_tolerance))
-    match = scene.verify(refits=0, max_false_alarms=math.inf, min_inliers=1)
+    match = scene.verify(refits=0, hypotheses=1, max_false_alarms=math.inf, min_inliers=1)
     assert match is not None
     assert scene.pairs_of(match) == [pairs[i].query for i in found]
     affine = np.array(pairs[best].map)
