@@ -62,7 +62,8 @@ def evaluate(
         options = query_options(verify=verify, **search)
         report = opened.evaluate(queries, ground_truth, options=options, progress=progress)
     if as_json:
-        print_json({"store": str(opened.path), "verify": verify, **report.as_json()})
+        asked = {"verify": verify or bool(options.expand), "expand": options.expand}
+        print_json({"store": str(opened.path), **asked, **report.as_json()})
         return
     click.echo(f"{count(len(report.queries), 'query').replace('querys', 'queries')}, {len(opened):,} photos")
     click.echo(f"mAP           {report.mean_average_precision:.4f}")

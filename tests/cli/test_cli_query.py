@@ -63,8 +63,17 @@ def test_json_holds_what_the_text_says(here: Path) -> None:
     assert len(best["query_points"]) == len(best["photo_points"]) == best["inliers"] > 10
     assert [len(best["affine"]), len(best["affine"][0]), len(best["region"])] == [2, 3, 4]
     assert best["weight"] > data["hits"][1]["weight"]
+    assert best["evidence"] > 12
     assert worst["inliers"] == 0
     assert "affine" not in worst
+
+
+def test_the_query_is_expanded(here: Path) -> None:
+    data = run("query", "query.jpg", "--expand", "hqe", "--json").data
+    assert tuple(data["seconds"])[-2:] == ("expansion", "total")
+    assert data["verified"] == 3
+    verified = run("query", "query.jpg", "--verify", "--json").data
+    assert [hit["score"] for hit in data["hits"]] != [hit["score"] for hit in verified["hits"]]
 
 
 def test_options_of_the_query(here: Path) -> None:
@@ -298,6 +307,7 @@ def test_a_method_is_asked_for_by_name(own: Path) -> None:
     ("arguments", "text"),
     [
         (("--method", "fisher"), "There is no method 'fisher'; the methods are asmk, bow, vlad."),
+        (("--expand", "magic"), "There is no expansion 'magic'; the expansions are hqe."),
         (("--alpha", "0"), "alpha=0.0 is not a number above 0; give 3, for example."),
         (("--tau", "1"), "tau=1.0 is not from -1 to below 1; give 0, for example."),
         (("--tau", "nan"), "tau=nan is not from -1 to below 1; give 0, for example."),
