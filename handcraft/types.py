@@ -25,6 +25,11 @@ class RegionOfInterest:
     x2: float
     y2: float
 
+    @classmethod
+    def whole(cls, width: int, height: int) -> RegionOfInterest:
+        """All of a photo of this size, to the outer edges of its pixels."""
+        return cls(-0.5, -0.5, width - 0.5, height - 0.5)
+
     def holds(self, points: NDArray[np.floating]) -> NDArray[np.bool_]:
         """Which of (n, 2) points lie in the box: (n,)."""
         x, y = points[:, 0], points[:, 1]

@@ -64,12 +64,12 @@ def expand_query(
     words = assignment.head(options.asmk.assignments).words
     found, signatures = scorer.encoder.encode(features.descriptors, words)
     query = SignedWords(found, signatures.astype(np.uint64, copy=False))
+    box = roi or RegionOfInterest.whole(features.width, features.height)
     parts = []
     for image_id, match in answers.items():
-        photo = prepare_photo(snapshot, image_id)
-        inside = np.flatnonzero(_box(features, roi).holds(_centres_in_query(photo, match)))
-        present, first = np.unique(photo.words[inside], return_index=True)
-        parts.append(SignedWords(present.astype(np.int64), photo.signatures[:, inside[first]]))
+        photo = _inside(prepare_photo(snapshot, image_id), match, box)
+        present, first = np.unique(photo.words, return_index=True)
+        parts.append(SignedWords(present.astype(np.int64), photo.signatures[:, first]))
     expanded = expand_signatures(query, parts)
     return scorer.weigh(expanded.words, expanded.signatures)
 
@@ -79,37 +79,28 @@ def expand_side(
 ) -> QuerySide:
     """A description's side of the pairs, with the features of its answers mapped back into its region: so a
     photo is compared with all of them."""
-    words, features, signatures = [query.words], [query.features], [query.signatures]
-    frames = [query.frames]
-    for image_id, match in answers.items():
-        photo = prepare_photo(snapshot, image_id)
-        centres = _centres_in_query(photo, match)
-        inside = np.flatnonzero(_box(query, roi).holds(centres))
-        shapes = np.linalg.inv(match.affine[:, :2]) @ photo.frames[inside, :, :2]
-        start = sum(len(part) for part in frames)
-        words.append(photo.words[inside])
-        features.append(np.arange(start, start + len(inside), dtype=np.int32))
-        signatures.append(photo.signatures[:, inside])
-        frames.append(np.concatenate([shapes, centres[inside, :, None]], axis=2))
-    joined = np.concatenate(words)
-    order = np.argsort(joined, kind="stable")
+    box = roi or RegionOfInterest.whole(query.width, query.height)
+    parts = [_inside(prepare_photo(snapshot, image_id), match, box) for image_id, match in answers.items()]
+    features = np.arange(sum(len(part.words) for part in parts), dtype=np.int32) + np.int32(len(query.frames))
+    words = np.concatenate([query.words, *(part.words for part in parts)])
+    signatures = np.concatenate([query.signatures, *(part.signatures for part in parts)], axis=1)
+    order = np.argsort(words, kind="stable")
     return replace(
         query,
-        words=joined[order],
-        features=np.concatenate(features)[order],
-        frames=np.concatenate(frames),
-        signatures=np.ascontiguousarray(np.concatenate(signatures, axis=1)[:, order]),
+        words=words[order],
+        features=np.concatenate([query.features, features])[order],
+        frames=np.concatenate([query.frames, *(part.frames for part in parts)]),
+        signatures=np.ascontiguousarray(signatures[:, order]),
     )
 
 
-def _box(query: Features | QuerySide, roi: RegionOfInterest | None) -> RegionOfInterest:
-    return roi or RegionOfInterest(-0.5, -0.5, query.width - 0.5, query.height - 0.5)
-
-
-def _centres_in_query(photo: PhotoSide, match: Match) -> NDArray[np.float64]:
-    """(f, 2): where the features of an answer lie in the query, pixels."""
-    centres = photo.frames[:, :, 2] - match.affine[:, 2]
-    return np.asarray(centres @ np.linalg.inv(match.affine[:, :2]).T)
+def _inside(photo: PhotoSide, match: Match, box: RegionOfInterest) -> PhotoSide:
+    """The features of an answer that lie in a box of the query, their frames mapped back into it."""
+    back = np.linalg.inv(match.affine[:, :2])
+    centres = (photo.frames[:, :, 2] - match.affine[:, 2]) @ back.T
+    inside = np.flatnonzero(box.holds(centres))
+    frames = np.concatenate([back @ photo.frames[inside, :, :2], centres[inside, :, None]], axis=2)
+    return replace(photo, words=photo.words[inside], frames=frames, signatures=photo.signatures[:, inside])
 
 
 def vote_again(

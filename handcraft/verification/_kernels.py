@@ -422,7 +422,7 @@ def log_binomial_tail(trials, least, chance):
 
 @kernel
 def log_false_alarms(turns, affine, inliers, limits, near, least_alike):
-    """The logarithm of how many maps of chance pairs would have so many inliers: see spatial.false_alarms.
+    """The logarithm of how many maps of chance pairs would have so many inliers: see spatial._limits.
 
     turns: (2, n). affine: (6,). inliers: (m,) int64, columns. limits: of transfer_errors. near: the chance
     that a point falls where a map sends it. least_alike: that a pair is turned as a map says, at the least.

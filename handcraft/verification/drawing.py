@@ -132,7 +132,7 @@ def _resize(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.ui
 def _corners(roi: RegionOfInterest | None, size: tuple[int, int]) -> NDArray[np.float64]:
     """The (4, 2) corners of the region, or of the outer border of the whole photo."""
     if roi is None:
-        roi = RegionOfInterest(-0.5, -0.5, size[0] - 0.5, size[1] - 0.5)
+        roi = RegionOfInterest.whole(*size)
     return np.array([[roi.x1, roi.y1], [roi.x2, roi.y1], [roi.x2, roi.y2], [roi.x1, roi.y2]], np.float64)
 
 

@@ -31,8 +31,7 @@ def verify(
     """The evidence that the photo shows what the query shows, None where there is too little.
 
     idf: (words,) float32, the weight of an inlier by its word; it counts by the similarity of its signatures
-    too, where there are any. roi: what to outline in the photo;
-    the whole query without one.
+    too, where there are any. roi: what to outline in the photo; the whole query without one.
     """
     found = correspondences(query, photo, options)
     similarities = np.maximum(1 - 2 * found.differences / max(1, query.bits), 0)
@@ -117,7 +116,7 @@ def _match(
     query_side, photo_side = max(query.width, query.height), max(photo.width, photo.height)
     in_pixels = affine * photo_side
     in_pixels[:, :2] /= query_side
-    box = roi or RegionOfInterest(-0.5, -0.5, query.width - 0.5, query.height - 0.5)
+    box = roi or RegionOfInterest.whole(query.width, query.height)
     corners = np.array([[box.x1, box.y1], [box.x2, box.y1], [box.x2, box.y2], [box.x1, box.y2]], np.float64)
     return Match(
         affine=in_pixels,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 
 from handcraft.errors import StoreError, VocabularyError
 from handcraft.options import FeatureOptions
-from handcraft.storage.hdf5 import read_arrays, write_arrays
+from handcraft.storage.hdf5 import Attribute, read_arrays, write_arrays
 from handcraft.types import Fingerprint
 from handcraft.vocabulary.panels import Costs, Panels
 from handcraft.vocabulary.tree import Balance, Training, VocabularyTree
@@ -42,6 +43,33 @@ def shipped_vlad(detector: str) -> Path:
     return path
 
 
+def origin_attributes(tree: VocabularyTree) -> dict[str, Attribute]:
+    """What a file says of the space of its centroids and of what they were learned on."""
+    space, training = tree.fingerprint, tree.training
+    return {
+        "descriptor": space.descriptor,
+        "dimension": space.dimension,
+        "dtype": space.dtype,
+        "source": training.source,
+        "photos": training.photos,
+        "descriptors": training.descriptors,
+        "distortion": training.distortion,
+    }
+
+
+def origin_of(facts: Mapping[str, Attribute]) -> tuple[Fingerprint, Training]:
+    """What origin_attributes wrote; raises KeyError, TypeError or ValueError for what it did not."""
+    dtype = np.dtype(str(facts["dtype"])).name
+    space = Fingerprint(str(facts["descriptor"]), int(facts["dimension"]), dtype)
+    training = Training(
+        source=str(facts["source"]),
+        photos=int(facts["photos"]),
+        descriptors=int(facts["descriptors"]),
+        distortion=float(facts["distortion"]),
+    )
+    return space, training
+
+
 def write_vocabulary(path: Path, tree: VocabularyTree) -> None:
     """Write a vocabulary whole or not at all; raises StoreError."""
     training = tree.training
@@ -53,13 +81,7 @@ def write_vocabulary(path: Path, tree: VocabularyTree) -> None:
         KIND,
         {name: [array] for name, array in arrays.items()},
         {
-            "descriptor": tree.fingerprint.descriptor,
-            "dimension": tree.fingerprint.dimension,
-            "dtype": tree.fingerprint.dtype,
-            "source": training.source,
-            "photos": training.photos,
-            "descriptors": training.descriptors,
-            "distortion": training.distortion,
+            **origin_attributes(tree),
             "parameters": json.dumps(training.parameters),
             "balance": json.dumps(asdict(training.balance) if training.balance else None),
         },
@@ -71,13 +93,9 @@ def read_vocabulary(path: Path) -> VocabularyTree:
     file = read_arrays(path, KIND)
     facts = file.attributes
     try:
-        dtype = np.dtype(str(facts["dtype"])).name
-        space = Fingerprint(str(facts["descriptor"]), int(facts["dimension"]), dtype)
-        training = Training(
-            source=str(facts["source"]),
-            photos=int(facts["photos"]),
-            descriptors=int(facts["descriptors"]),
-            distortion=float(facts["distortion"]),
+        space, training = origin_of(facts)
+        training = replace(
+            training,
             parameters=json.loads(str(facts["parameters"])),
             balance=_parse_balance(json.loads(str(facts["balance"]))),
         )

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from handcraft.errors import HandcraftError, StoreError, VocabularyError
 from handcraft.options import VladTraining, VocabularyOptions
-from handcraft.storage.hdf5 import Attribute, read_arrays, write_arrays
+from handcraft.storage.hdf5 import read_arrays, write_arrays
 from handcraft.types import Fingerprint
 from handcraft.vocabulary.assignment import assign
+from handcraft.vocabulary.files import origin_attributes, origin_of
 from handcraft.vocabulary.training import train
-from handcraft.vocabulary.tree import Training, VocabularyTree
+from handcraft.vocabulary.tree import VocabularyTree
 
 KIND = "vlad"
 STEPS = 127  # largest int8
@@ -187,34 +188,16 @@ def write_vlad(path: Path, model: VladModel) -> None:
         "axes": [model.axes],
         "steps": [model.steps],
     }
-    space, training = codebook.fingerprint, codebook.training
-    attributes: dict[str, Attribute] = {
-        "descriptor": space.descriptor,
-        "dimension": space.dimension,
-        "dtype": space.dtype,
-        "source": training.source,
-        "photos": training.photos,
-        "descriptors": training.descriptors,
-        "distortion": training.distortion,
-        "training": json.dumps(asdict(model.training)),
-    }
-    write_arrays(path, KIND, arrays, attributes)
+    training = json.dumps(asdict(model.training))
+    write_arrays(path, KIND, arrays, {**origin_attributes(codebook), "training": training})
 
 
 def read_vlad(path: Path) -> VladModel:
     """Map a model from disk; raises StoreError or VocabularyError."""
     file = read_arrays(path, KIND)
-    facts = file.attributes
     try:
-        dtype = np.dtype(str(facts["dtype"])).name
-        space = Fingerprint(str(facts["descriptor"]), int(facts["dimension"]), dtype)
-        training = Training(
-            source=str(facts["source"]),
-            photos=int(facts["photos"]),
-            descriptors=int(facts["descriptors"]),
-            distortion=float(facts["distortion"]),
-        )
-        options = VladTraining(**json.loads(str(facts["training"])))
+        space, training = origin_of(file.attributes)
+        options = VladTraining(**json.loads(str(file.attributes["training"])))
     except (KeyError, ValueError, TypeError, HandcraftError) as error:
         raise StoreError(f"{path} is damaged: it does not say how it was made; learn it again.") from error
     centroids = file["centroids"]
