@@ -16,7 +16,8 @@ LEAST_SIZE = 16  # pixels; a smaller photo has no room for a feature
 
 DETECTORS = ("sift", "hessian-affine", "mser", "dense-sift")  # the names of features.registry
 METHODS = ("asmk", "bow", "vlad")  # of voting
-EXPANSIONS = ("hqe",)  # of queries
+EXPANSIONS = ("aqe", "dqe", "hqe")  # of queries: of tf-idf vectors the first two, of signatures the last
+PAIRINGS = ("words", "descriptors")  # how features are paired for verification
 MAX_BRANCHING = 256  # children of a node, where the depth is not given
 
 
@@ -158,13 +159,23 @@ class IndexOptions:
 class VerificationOptions:
     """Fast spatial verification (Philbin et al. 2007)."""
 
+    # One of PAIRINGS: features of the same word, from the index alone; or those whose descriptors match, of a
+    # store that keeps features: slower
+    pairing: str = "words"
     depth: int = 100  # photos of the shortlist that are verified
     words: int = 10  # nearest words through which a query feature may find its partner
+    # Nearest descriptors of the other photo among which the partners of a feature are, and it among theirs
+    neighbours: int = 3
     max_pairs_per_word: int = 25  # a word that pairs more features than this is repeated texture
     # Share of the bits in which the signatures of a pair may differ, where the store has signatures: 28 of 64
     # in VISE (Arandjelović, ox-vgg/vise), looser than for scores
     max_difference: float = 0.4375
-    max_pairs: int = 1000  # of two photos; of more the heaviest
+    max_pairs: int = 700  # of two photos; of more the heaviest
+    # Of the map that a single pair suggests: 3, translation and scale; 4, and rotation; 5, an affine map that
+    # leaves the vertical vertical; 6, any affine map
+    degrees_of_freedom: int = 6
+    # Share of what a pair's map is beyond a similarity that is believed of 5 and 6 degrees of freedom, 0 to 1
+    frame_trust: float = 0.5
     hypothesis_tolerance: float = 0.02  # transfer error of a single pair's similarity, in long sides
     inlier_tolerance: float = 0.012  # transfer error of the refitted affine map, in long sides
     max_scale_change: float = 10.0  # between query and photo, either way
@@ -176,11 +187,15 @@ class VerificationOptions:
     min_inliers: int = 4  # one-to-one inliers that verify a photo (Philbin et al. 2007)
     # Number of false alarms that verifies a photo (Moisan & Stival 2004), were features spread evenly; as the
     # windows of any two buildings agree far more often, so small
-    max_false_alarms: float = 1e-12
+    max_false_alarms: float = 1e-10
     evidence_unit: float = 3.0  # decades fewer than one false alarm that count as much as a photo's votes
 
     def __post_init__(self) -> None:
-        for name in ("depth", "words", "max_pairs_per_word", "max_pairs"):
+        if self.pairing not in PAIRINGS:
+            raise HandcraftError(
+                f"Photos are not verified with {self.pairing!r}; they are with {' or '.join(PAIRINGS)}."
+            )
+        for name in ("depth", "words", "neighbours", "max_pairs_per_word", "max_pairs"):
             _require(name, getattr(self, name), 1)
         _require("max_scale_change", self.max_scale_change, 1)
         _require("max_relative_scale", self.max_relative_scale, 1)
@@ -189,6 +204,10 @@ class VerificationOptions:
         _require("hypotheses", self.hypotheses, 1)
         _require("refits", self.refits, 0)
         _require("min_inliers", self.min_inliers, 1)
+        if self.degrees_of_freedom not in (3, 4, 5, 6):
+            raise HandcraftError(f"degrees_of_freedom={self.degrees_of_freedom} is not 3, 4, 5 or 6.")
+        if not 0 <= self.frame_trust <= 1:
+            raise HandcraftError(f"frame_trust={self.frame_trust} is not from 0 to 1.")
         if not self.evidence_unit > 0:
             raise HandcraftError(f"evidence_unit={self.evidence_unit} is not above 0; give 3, for example.")
 
@@ -271,7 +290,11 @@ class QueryOptions:
     # in any case; "": none
     expand: str = ""
     expansion_rounds: int = 3  # at the most; a round that verifies nothing new is the last
+    # Number of false alarms below which a photo is an answer that the query is expanded by: fewer than those
+    # that verify it, as one error begets others
+    expansion_false_alarms: float = 1e-16
     expansion_answers: int = 50  # verified photos that a query is expanded by (Chum et al. 2007)
+    expansion_negatives: int = 200  # photos of the fewest votes, for dqe (Arandjelović & Zisserman 2012)
     expansion_geometry: int = 10  # of them, the best, whose features join the query's to verify others
 
     def __post_init__(self) -> None:
@@ -282,6 +305,7 @@ class QueryOptions:
             )
         _require("expansion_rounds", self.expansion_rounds, 1)
         _require("expansion_answers", self.expansion_answers, 1)
+        _require("expansion_negatives", self.expansion_negatives, 1)
         _require("expansion_geometry", self.expansion_geometry, 0)
         _require("directions", self.directions, 1)
         _require_share("direction_weight", self.direction_weight)

@@ -129,11 +129,16 @@ class Match:
     """The geometric evidence that a photo shows what the query shows.
 
     affine: (2, 3) float64, maps query pixels to photo pixels.
-    query_points, photo_points: (n, 2) float64, the inliers, row by row; each point occurs once.
+    homography: (3, 3) float64, the same of a plane, more precisely; None where the affine map has more
+        evidence.
+    query_points, photo_points: (n, 2) float64, the inliers of the homography if there is one, else of the
+        affine map, row by row; each point occurs once.
     region: (4, 2) float64, the corners of the query's region mapped into the photo.
     weight: sum of the inliers' weights: idf, times the similarity of their signatures where there are any.
-    evidence: decades by which the inliers are more than chance: −log10 of the number of false alarms
-        (Moisan & Stival 2004), how many photos of chance pairs would have as many.
+    evidence: decades by which inliers of the affine map are more than chance: −log10 of the number of false
+        alarms (Moisan & Stival 2004), how many photos of chance pairs would have as many. Photos rank by it.
+    certainty: the same of the inliers here, less those that it takes to determine their map; a photo is
+        verified by it.
     """
 
     affine: NDArray[np.float64]
@@ -142,6 +147,8 @@ class Match:
     region: NDArray[np.float64]
     weight: float
     evidence: float
+    certainty: float
+    homography: NDArray[np.float64] | None = None
 
     @property
     def inliers(self) -> int:

@@ -63,6 +63,7 @@ def test_every_method_of_a_store_is_documented_and_typed() -> None:
         (handcraft.AsmkOptions, "deviation", 0),
         (handcraft.VerificationOptions, "depth", 1),
         (handcraft.VerificationOptions, "words", 1),
+        (handcraft.VerificationOptions, "neighbours", 1),
         (handcraft.VerificationOptions, "max_pairs_per_word", 1),
         (handcraft.VerificationOptions, "max_scale_change", 1),
         (handcraft.VerificationOptions, "max_relative_scale", 1),

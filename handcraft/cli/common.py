@@ -18,10 +18,12 @@ from handcraft.options import (
     EXPANSIONS,
     LEAST_SIZE,
     METHODS,
+    PAIRINGS,
     AsmkOptions,
     BowOptions,
     FeatureOptions,
     QueryOptions,
+    VerificationOptions,
 )
 
 if TYPE_CHECKING:
@@ -176,10 +178,18 @@ search_options = _together(
         help="Nearest words that a feature of the query votes for.  "
         f"[default: {QUERY.asmk.assignments} for asmk, {QUERY.bow.assignments} for bow]",
     ),
+    click.option(
+        "--verify-with",
+        help=f"What photos are verified with, {either(PAIRINGS)}: features of the same word, or, more "
+        "slowly, those whose descriptors match; implies --verify.  "
+        f"[default: {QUERY.verification.pairing}]",
+    ),
     click.option("--method", help=f"How photos are voted for, {either(METHODS)}.  [default: the store's]"),
     click.option(
         "--expand",
-        help=f"Verify, and ask again with what the verified photos show, by {either(EXPANSIONS)}; for asmk.",
+        help=f"Verify, and ask again with what the verified photos show, by {either(EXPANSIONS)}: the mean "
+        "of their tf-idf vectors (bow), what tells them from others (bow), or what most of their signatures "
+        "have (asmk).",
     ),
 )
 
@@ -198,6 +208,9 @@ def query_options(
     burstiness: bool | None,
     directions: int,
     expand: str | None,
+    verify: bool,
+    verify_with: str | None,
+    verify_depth: int = QUERY.verification.depth,
     **rest: Any,
 ) -> QueryOptions:
     """The options of a query from the values of search_options; rest: other fields of QueryOptions."""
@@ -209,6 +222,10 @@ def query_options(
         asmk=AsmkOptions(alpha=alpha, tau=tau, deviation=deviation, idf=idf, **named),
         directions=directions,
         expand=expand or "",
+        verify=verify or verify_with is not None,
+        verification=VerificationOptions(
+            depth=verify_depth, pairing=verify_with or QUERY.verification.pairing
+        ),
         **rest,
     )
 
@@ -225,6 +242,7 @@ def match_json(match: Match | None) -> dict[str, object]:
         return {}
     return {
         "affine": match.affine.tolist(),
+        "homography": None if match.homography is None else match.homography.tolist(),
         "region": match.region.tolist(),
         "query_points": match.query_points.tolist(),
         "photo_points": match.photo_points.tolist(),

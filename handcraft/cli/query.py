@@ -20,7 +20,7 @@ from handcraft.cli.common import (
     store_option,
     threads_option,
 )
-from handcraft.options import QueryOptions, VerificationOptions
+from handcraft.options import QueryOptions
 from handcraft.types import RegionOfInterest
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def query(
         options = query_options(
             top=top,
             verify=verify or save_matches is not None,
-            verification=VerificationOptions(depth=verify_depth),
+            verify_depth=verify_depth,
             **search,
         )
         import handcraft
@@ -194,5 +194,9 @@ def _hit_json(hit: Hit) -> dict[str, object]:
         "inliers": hit.inliers,
     }
     if hit.match is not None:
-        facts |= {"weight": hit.match.weight, "evidence": hit.match.evidence}
+        facts |= {
+            "weight": hit.match.weight,
+            "evidence": hit.match.evidence,
+            "certainty": hit.match.certainty,
+        }
     return facts | match_json(hit.match)

@@ -20,7 +20,15 @@ from handcraft.engine.expanding import (
     vote_again,
 )
 from handcraft.engine.snapshot import Snapshot
-from handcraft.engine.verifying import Finding, find_evidence, is_verified, prepare_query
+from handcraft.engine.verifying import (
+    Compare,
+    Finding,
+    comparing_descriptors,
+    comparing_words,
+    find_evidence,
+    is_verified,
+    prepare_query,
+)
 from handcraft.engine.voting import assign_query, assignments_of, vote
 from handcraft.engine.writing import stored_options
 from handcraft.errors import PhotoError, StoreError
@@ -141,12 +149,11 @@ class _Described:
 class _Ranking:
     """Candidates by their votes, and the evidence of those that geometry was tried on, by image id.
 
-    sides: the query's, one a description. compared: the ids that geometry was tried on. indirect: how well
-    photos agree with the query and its answers together, where it was expanded.
+    compared: the ids that geometry was tried on. indirect: how well photos agree with the query and its
+    answers together, where it was expanded.
     """
 
     candidates: Shortlist
-    sides: tuple[QuerySide, ...] = ()
     compared: frozenset[int] = frozenset()
     findings: dict[int, Finding] = field(default_factory=dict)
     indirect: dict[int, float] = field(default_factory=dict)
@@ -168,14 +175,25 @@ def _first_ranking(
     clock.lap("votes")
     if not options.verify:
         return _Ranking(candidates)
-    sides = tuple(
-        prepare_query(snapshot, one, assignment.head(options.verification.words).words)
-        for one, assignment in zip(query.features, query.assignments, strict=True)
-    )
-    findings = find_evidence(snapshot, sides, candidates, options.verification, query.roi, threads)
+    compare = _comparing(snapshot, query, options)
+    findings = find_evidence(compare, candidates, options.verification.depth, threads)
     clock.lap("verification")
     compared = candidates.ids[: options.verification.depth].tolist()
-    return _Ranking(candidates, sides, frozenset(compared), findings)
+    return _Ranking(candidates, frozenset(compared), findings)
+
+
+def _comparing(snapshot: Snapshot, query: _Described, options: QueryOptions) -> Compare:
+    """What compares the query with photos, as the options say."""
+    verification = options.verification
+    if verification.pairing == "descriptors":
+        return comparing_descriptors(snapshot, query.features, verification, query.roi)
+    sides = [_side(snapshot, query, number, options) for number in range(len(query.features))]
+    return comparing_words(snapshot, sides, verification, query.roi)
+
+
+def _side(snapshot: Snapshot, query: _Described, description: int, options: QueryOptions) -> QuerySide:
+    words = query.assignments[description].head(options.verification.words).words
+    return prepare_query(snapshot, query.features[description], words)
 
 
 def _depth(options: QueryOptions) -> int:
@@ -190,6 +208,7 @@ def _expanded_ranking(
 
     A photo becomes an answer by its evidence with the query itself, so that the query does not drift.
     """
+    compare = _comparing(snapshot, query, options)
     first = dict(zip(ranking.candidates.ids.tolist(), ranking.candidates.scores.tolist(), strict=True))
     description, answers, asked = 0, dict[int, Match](), set[int]()
     for _ in range(options.expansion_rounds):
@@ -200,20 +219,18 @@ def _expanded_ranking(
         features, assignment = query.features[description], query.assignments[description]
         expanded = expand_query(snapshot, features, assignment, answers, options, query.roi)
         known = {image_id: first.get(image_id, 0.0) for image_id in ranking.findings}
-        candidates = vote_again(snapshot, expanded, known, options, _depth(options), threads)
+        candidates = vote_again(snapshot, expanded, known, _depth(options), threads)
         new = [i for i in candidates.ids[: options.verification.depth].tolist() if i not in ranking.compared]
-        found = find_evidence(
-            snapshot, ranking.sides, _listed(new, description), options.verification, query.roi, threads
-        )
-        findings = {**ranking.findings, **found}
-        ranking = _Ranking(candidates, ranking.sides, ranking.compared | set(new), findings)
+        found = find_evidence(compare, _listed(new, description), len(new), threads)
+        ranking = _Ranking(candidates, ranking.compared | set(new), {**ranking.findings, **found})
     if not answers:
         return ranking
     nearest = dict(list(answers.items())[: options.expansion_geometry])
-    side = expand_side(snapshot, ranking.sides[description], nearest, query.roi)
+    side = expand_side(snapshot, _side(snapshot, query, description, options), nearest, query.roi)
     # An answer would share all of its own features with the expanded query.
     others = [i for i in ranking.candidates.ids[: options.verification.depth].tolist() if i not in answers]
-    indirect = find_evidence(snapshot, [side], _listed(others, 0), options.verification, query.roi, threads)
+    compare = comparing_words(snapshot, [side], options.verification, query.roi)
+    indirect = find_evidence(compare, _listed(others, 0), len(others), threads)
     return replace(ranking, indirect={i: finding.match.evidence for i, finding in indirect.items()})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -11,12 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handcraft.engine.methods import encoder_of, signature_options
-from handcraft.engine.snapshot import Snapshot
+from handcraft.engine.snapshot import Snapshot, segment_file
+from handcraft.errors import StoreError
+from handcraft.features.files import FeaturesFile, read_features
+from handcraft.index.geometry import ALL
 from handcraft.options import VerificationOptions
 from handcraft.search.fusion import FusedShortlist
+from handcraft.storage.manifest import SegmentEntry
 from handcraft.types import Features, Match, RegionOfInterest
 from handcraft.verification.correspondences import PhotoSide, QuerySide, query_side
-from handcraft.verification.spatial import verify
+from handcraft.verification.matching import reciprocal_neighbours
+from handcraft.verification.spatial import is_certain, verify, verify_pairs
+
+# The match of a description of the query, by its number, with a photo, by its image id, however little of it
+# there is; None where there is none.
+Compare = Callable[[int, int], Match | None]
 
 
 @dataclass(frozen=True)
@@ -29,7 +38,7 @@ class Finding:
 
 def is_verified(match: Match, options: VerificationOptions) -> bool:
     """Whether there is enough evidence to tell a person that the photo shows what the query shows."""
-    return match.inliers >= options.min_inliers and 10.0**-match.evidence < options.max_false_alarms
+    return is_certain(match.certainty, options)
 
 
 def prepare_query(snapshot: Snapshot, features: Features, words: NDArray[np.int32]) -> QuerySide:
@@ -44,27 +53,69 @@ def prepare_query(snapshot: Snapshot, features: Features, words: NDArray[np.int3
     return query_side(features, words, encoder.encode_each(features.descriptors, words), encoder.bits)
 
 
-def prepare_photo(snapshot: Snapshot, image_id: int) -> PhotoSide:
-    """A photo's side of the pairs, from the index alone."""
+def prepare_photo(snapshot: Snapshot, image_id: int, wanted: NDArray[np.bool_] | None = None) -> PhotoSide:
+    """A photo's side of the pairs, from the index alone. wanted: (words,), of which words; None: of all."""
     segment, local_id = snapshot.collection.locate(image_id)
     width, height = (int(side) for side in segment.photos.sizes[local_id])
-    geometry = segment.geometry
+    words = segment.geometry.words_of(local_id)
+    chosen = ALL if wanted is None else np.flatnonzero(wanted[words])
     return PhotoSide(
-        geometry.words_of(local_id),
-        geometry.frames_of(local_id, max(width, height)),
+        words[chosen],
+        segment.geometry.frames_of(local_id, max(width, height), chosen),
         width,
         height,
-        segment.signatures_of(local_id),
+        segment.signatures_of(local_id, chosen),
     )
 
 
-def find_evidence(
+def comparing_words(
     snapshot: Snapshot,
     queries: Sequence[QuerySide],
-    candidates: FusedShortlist,
     options: VerificationOptions,
     roi: RegionOfInterest | None,
-    threads: int,
+) -> Compare:
+    """What compares descriptions with photos by the words that they share, from the index alone."""
+    any_map, idf = replace(options, max_false_alarms=math.inf), snapshot.collection.idf
+    asked = [_words_of(query, len(idf)) for query in queries]
+
+    def compare(number: int, image_id: int) -> Match | None:
+        return verify(queries[number], prepare_photo(snapshot, image_id, asked[number]), idf, any_map, roi)
+
+    return compare
+
+
+def comparing_descriptors(
+    snapshot: Snapshot,
+    queries: Sequence[Features],
+    options: VerificationOptions,
+    roi: RegionOfInterest | None,
+) -> Compare:
+    """What compares descriptions with photos by the nearest descriptors of the features that are kept; raises
+    StoreError where some are not."""
+    any_map = replace(options, max_false_alarms=math.inf)
+    files = [_kept_features(snapshot, entry) for entry in snapshot.manifest.segments]
+
+    def compare(number: int, image_id: int) -> Match | None:
+        place, local_id = snapshot.collection.place(image_id)
+        photo = files[place].features(local_id)
+        pairs = reciprocal_neighbours(queries[number], photo, options.neighbours)
+        return verify_pairs(queries[number], photo, *pairs, any_map, roi)
+
+    return compare
+
+
+def _kept_features(snapshot: Snapshot, entry: SegmentEntry) -> FeaturesFile:
+    if entry.features is None:
+        raise StoreError(
+            f"The store {snapshot.store} keeps no features of {entry.photos} of its photos to compare them "
+            "by their descriptors; leave --verify-with out, or index them again into a new store, without "
+            "--no-keep-features."
+        )
+    return read_features(segment_file(snapshot.store, entry.features))
+
+
+def find_evidence(
+    compare: Compare, candidates: FusedShortlist, depth: int, threads: int
 ) -> dict[int, Finding]:
     """The evidence of the shortlist's head by image id, candidates in parallel, each with the description of
     the query by which it is ranked or with the one that it resembles most, whichever has more of it.
@@ -73,17 +124,34 @@ def find_evidence(
     """
 
     def find(image_id: int, descriptions: Sequence[int]) -> Finding | None:
-        photo = prepare_photo(snapshot, image_id)
         tried = dict.fromkeys(descriptions)
-        better_than_chance = replace(options, max_false_alarms=1 / len(tried))
         findings = [
-            Finding(replace(match, evidence=match.evidence - math.log10(len(tried))), number)
+            Finding(_among(match, len(tried)), number)
             for number in tried
-            if (match := verify(queries[number], photo, snapshot.collection.idf, better_than_chance, roi))
+            if (match := compare(number, image_id)) is not None
         ]
         return max(findings, key=lambda finding: finding.match.evidence, default=None)
 
-    head = candidates.ids[: options.depth].tolist()
+    head, descriptions = candidates.ids[:depth].tolist(), candidates.descriptions.tolist()
     with ThreadPoolExecutor(threads) as pool:
-        findings = pool.map(find, head, candidates.descriptions.tolist())
-        return {image_id: one for image_id, one in zip(head, findings, strict=True) if one is not None}
+        findings = list((pool.map if threads > 1 else map)(find, head, descriptions))
+    return {image_id: one for image_id, one in zip(head, findings, strict=True) if one is not None}
+
+
+def _words_of(query: QuerySide, count: int) -> NDArray[np.bool_]:
+    """(count,): which words a description has."""
+    present = np.zeros(count, np.bool_)
+    present[query.words] = True
+    return present
+
+
+def _among(match: Match, tried: int) -> Match:
+    """A match that is one of several tries."""
+    if tried == 1:
+        return match
+    fewer = math.log10(tried)
+    return replace(
+        match,
+        evidence=max(0.0, match.evidence - fewer),
+        certainty=max(0.0, match.certainty - fewer),
+    )

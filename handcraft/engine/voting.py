@@ -8,7 +8,7 @@ from handcraft.engine.methods import encoder_of, signature_options, vlad_options
 from handcraft.engine.snapshot import Snapshot
 from handcraft.errors import StoreError
 from handcraft.index.asmk import AsmkScorer
-from handcraft.index.bow import BowScorer
+from handcraft.index.bow import BowQuery, BowScorer
 from handcraft.index.vlad import VladScorer
 from handcraft.options import QueryOptions
 from handcraft.search.scoring import Shortlist, shortlist
@@ -70,10 +70,7 @@ def vote(
         asmk = asmk_scorer(snapshot, options)
         signatures = asmk.query(features.descriptors, votes.words)
         return shortlist(lambda place: asmk.score(signatures, place), snapshot.collection, depth, threads)
-    if options.bow.neighbours > 1:
-        votes = spread(votes, snapshot.vocabulary, options.bow.neighbours)
-    bow = _bow_scorer(snapshot, options)
-    vector = bow.query(votes.words, votes.distances)
+    bow, vector = bow_scorer(snapshot, options), bow_query(snapshot, assignment, options)
     return shortlist(lambda place: bow.score(vector, place), snapshot.collection, depth, threads)
 
 
@@ -97,7 +94,16 @@ def asmk_scorer(snapshot: Snapshot, options: QueryOptions) -> AsmkScorer:
     return found
 
 
-def _bow_scorer(snapshot: Snapshot, options: QueryOptions) -> BowScorer:
+def bow_query(snapshot: Snapshot, assignment: Assignment, options: QueryOptions) -> BowQuery:
+    """The tf-idf vector of a query. assignment: the nearest words of its features, enough of them."""
+    votes = assignment.head(options.bow.assignments)
+    if options.bow.neighbours > 1:
+        votes = spread(votes, snapshot.vocabulary, options.bow.neighbours)
+    return bow_scorer(snapshot, options).query(votes.words, votes.distances)
+
+
+def bow_scorer(snapshot: Snapshot, options: QueryOptions) -> BowScorer:
+    """What scores the photos of a store by their tf-idf vectors; one for equal options."""
     found = snapshot.scorers.get(options.bow)
     if not isinstance(found, BowScorer):
         found = BowScorer(snapshot.collection, options.bow)

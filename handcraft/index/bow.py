@@ -15,6 +15,8 @@ from handcraft.index.segment import Segment
 from handcraft.index.weighting import normalise, scales, soft_frequencies, without_stop_words
 from handcraft.options import BowOptions
 
+TINY = np.finfo(np.float64).tiny
+
 
 @dataclass(frozen=True)
 class BowQuery:
@@ -53,13 +55,19 @@ class BowScorer:
 
     def query(self, words: NDArray[np.int32], distances: NDArray[np.float32]) -> BowQuery:
         """The query of features with these nearest words (n, k), −1 for none, and squared distances."""
-        present, frequencies = soft_frequencies(words, distances, self.options.assignment_variance)
+        return self.weigh(*soft_frequencies(words, distances, self.options.assignment_variance))
+
+    def weigh(self, words: NDArray[np.integer], frequencies: NDArray[np.floating]) -> BowQuery:
+        """The query of words (w,), ascending, and how often each occurs (w,)."""
         damped = np.sqrt(frequencies) if self.options.burstiness else frequencies
-        idf = self.idf[present]
-        weights = damped * idf
-        known = weights > 0
-        weights = weights[known] / max(np.linalg.norm(weights, self.options.norm), np.finfo(np.float64).tiny)
-        return BowQuery(present[known].astype(np.uint32), weights.astype(np.float32), idf[known])
+        return self.scale(words, damped * self.idf[words])
+
+    def scale(self, words: NDArray[np.integer], weights: NDArray[np.floating]) -> BowQuery:
+        """The query of words (w,), ascending, and their weights (w,), which need not be of unit norm; those
+        without weight are left out."""
+        known = (weights != 0) & (self.idf[words] > 0)
+        weights = weights[known] / max(np.linalg.norm(weights[known], self.options.norm), TINY)
+        return BowQuery(words[known].astype(np.uint32), weights.astype(np.float32), self.idf[words[known]])
 
     def score(self, query: BowQuery, place: int) -> NDArray[np.float32]:
         """(n,) float32: how alike the query and each photo of a segment are."""

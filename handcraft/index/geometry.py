@@ -16,6 +16,8 @@ _STEPS = 65535  # positions are in this fraction of the photo's long side: 1/64 
 
 Number = TypeVar("Number", bound=np.generic)
 
+ALL = slice(None)  # features of a photo
+
 
 @dataclass(frozen=True)
 class Geometry:
@@ -51,11 +53,17 @@ class Geometry:
         """(f,) uint32, ascending: the words of one photo's features."""
         return self.words[self._rows(local_id)]
 
-    def frames_of(self, local_id: int, long_side: int) -> NDArray[np.float64]:
-        """(f, 2, 3) float64: the frames of one photo in pixels, in the order of its words."""
+    def frames_of(
+        self, local_id: int, long_side: int, chosen: NDArray[np.integer] | slice = ALL
+    ) -> NDArray[np.float64]:
+        """(f, 2, 3) float64: the frames of one photo in pixels, in the order of its words. chosen: of which
+        of them."""
         rows = self._rows(local_id)
-        centres = self.positions[rows].astype(np.float64) * (long_side / _STEPS) - 0.5
-        return np.concatenate([self.shapes[rows].astype(np.float64), centres[:, :, None]], axis=2)
+        positions = self.positions[rows][chosen]
+        frames = np.empty((len(positions), 2, 3))
+        frames[:, :, :2] = self.shapes[rows][chosen]
+        frames[:, :, 2] = positions * (long_side / _STEPS) - 0.5
+        return frames
 
     def _rows(self, local_id: int) -> slice:
         return slice(int(self.offsets[local_id]), int(self.offsets[local_id + 1]))

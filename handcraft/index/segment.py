@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handcraft.errors import StoreError
-from handcraft.index.geometry import Geometry
+from handcraft.index.geometry import ALL, Geometry
 from handcraft.index.photos import PhotoTable
 from handcraft.index.postings import Postings, are_offsets, largest_word
 from handcraft.index.signatures import Encoder, Signatures, merge_signatures, signatures_of
@@ -43,10 +43,11 @@ class Segment:
     def __len__(self) -> int:
         return len(self.photos)
 
-    def signatures_of(self, local_id: int) -> NDArray[np.uint64]:
+    def signatures_of(self, local_id: int, chosen: NDArray[np.integer] | slice = ALL) -> NDArray[np.uint64]:
         """(planes, f) uint64: of each feature of a photo in the order of its geometry, the signature of its
-        word or its own; no planes where the segment has no bits of residuals. Raises StoreError."""
-        words = self.geometry.words_of(local_id)
+        word or its own; no planes where the segment has no bits of residuals. chosen: of which of them, all
+        or none of a word. Raises StoreError."""
+        words = self.geometry.words_of(local_id)[chosen]
         if self.signatures is None or self.signatures.codes.dtype != np.uint64:
             return np.empty((0, len(words)), np.uint64)
         return signatures_of(self.signatures, self.postings, words, local_id)

@@ -11,6 +11,12 @@ import numpy as np
 
 from handcraft.compilation import count_ones, kernel
 
+FEWEST = 3  # pairs that determine an affine map
+CORNERS = 4  # those that determine a homography, and so are no evidence for one that is fitted
+LEVELS = 3  # tolerances of a homography: the widest, and each half the one before
+FITS = 2  # of a homography within twice the widest tolerance, and one more within each
+PRECISE = 1 / 16  # of the squared tolerance: where an affine map errs by less, no homography is looked for
+WORTHWHILE = -4 * math.log(10)  # the logarithm of the false alarms of a map that may be a plane's
 LEAST_SPREAD = 1e-12  # of inliers across a line, in that along it, squared: thinner ones fit no map
 LEAST_TERM = 1e-9  # of a sum of falling terms
 ROUNDING = 1e-6  # of float32, ten times over
@@ -63,14 +69,66 @@ def pair_words(query_words, query_codes, photo_words, photo_codes, limits, pairs
 
 
 @kernel
-def suggest_maps(query_frames, photo_frames, rows, sides, max_anisotropy, points, maps, scales, turns, kept):
+def keep_nearest(squares, start, least, nearest, back_least, back):
+    """Keep the nearest of each row and column of a block of squared distances.
+
+    squares: (r, p), of rows start, start + 1 and so on. least, nearest: (r, k), the least distances of each
+    row in ascending order and their columns, written. back_least, back: (p, k), those of each column and
+    their rows, of this block and the ones before it. Of equal distances the first counts as the least.
+    """
+    for i in range(squares.shape[0]):
+        for j in range(squares.shape[1]):
+            square = squares[i, j]
+            if square < least[i, -1]:
+                insert_nearest(least[i], nearest[i], square, j)
+            if square < back_least[j, -1]:
+                insert_nearest(back_least[j], back[j], square, start + i)
+
+
+@kernel
+def insert_nearest(least, nearest, square, number):
+    """Put a distance behind those that are as small; the largest drops out."""
+    k = least.shape[0] - 1
+    while k > 0 and least[k - 1] > square:
+        least[k] = least[k - 1]
+        nearest[k] = nearest[k - 1]
+        k -= 1
+    least[k] = square
+    nearest[k] = number
+
+
+@kernel
+def reciprocal_pairs(least, nearest, back, pairs, distances):
+    """The rows and columns that are among each other's nearest.
+
+    least, nearest: (r, k); back: (p, k), as keep_nearest has left them; -1 is none.
+    Written: pairs (n, 2) int32, row and column, and distances (n,). Returns n.
+    """
+    found = 0
+    for i in range(nearest.shape[0]):
+        for k in range(nearest.shape[1]):
+            j = nearest[i, k]
+            if j >= 0 and (back[j] == i).any():
+                pairs[found, 0] = i
+                pairs[found, 1] = j
+                distances[found] = least[i, k]
+                found += 1
+    return found
+
+
+@kernel
+def suggest_maps(query_frames, photo_frames, rows, sides, freedom, points, maps, scales, turns, kept):
     """The map that each pair's frames suggest, of pairs whose frames have an area and which does not flatten.
 
     query_frames, photo_frames: (·, 2, 3) float64, pixels. rows: (n, 2) int32, of each pair. sides: the long
-    sides of query and photo, pixels. Written, one column a pair that is kept: points (4, n) float64, query x,
-    y and photo x, y; maps (6, n), A_photo · A_query⁻¹ and the translation; scales (n,), root of its
-    determinant; turns (2, n), cosine and sine of its rotation; kept (n,) int64, the pair. Returns how many.
+    sides of query and photo, pixels. freedom: the largest ratio of the singular values of
+    A_photo · A_query⁻¹; the degrees of freedom that are left to it; the share of what it is beyond a
+    similarity that is believed.
+    Written, one column a pair that is kept: points (4, n) float64, query x, y and photo x, y; maps (6, n);
+    of A_photo · A_query⁻¹ itself, scales (n,), root of the determinant, and turns (2, n), cosine and sine of
+    the rotation; kept (n,) int64, the pair. Returns how many.
     """
+    max_anisotropy, degrees, trust = freedom
     query_side, photo_side = sides
     count = 0
     for pair in range(rows.shape[0]):
@@ -86,18 +144,52 @@ def suggest_maps(query_frames, photo_frames, rows, sides, max_anisotropy, points
         e = (photo[1, 1] * query[0, 0] - photo[1, 0] * query[0, 1]) * factor
         if not anisotropy(a, b, d, e) <= max_anisotropy:
             continue
+        scales[count] = math.sqrt(a * e - b * d)
+        length = max(math.hypot(a + e, d - b), np.finfo(np.float64).tiny)
+        turns[0, count], turns[1, count] = (a + e) / length, (d - b) / length
+        if degrees == 5:
+            a, b, d, e = upright_map(query, photo, query_side / photo_side)
+        a, b, d, e = restrained(a, b, d, e, degrees, trust)
         x, y = query[0, 2] / query_side, query[1, 2] / query_side
         points[0, count], points[1, count] = x + 0.0, y + 0.0  # -0 is 0, also bit by bit
         points[2, count] = photo[0, 2] / photo_side + 0.0
         points[3, count] = photo[1, 2] / photo_side + 0.0
         maps[0, count], maps[1, count], maps[2, count] = a, b, points[2, count] - a * x - b * y
         maps[3, count], maps[4, count], maps[5, count] = d, e, points[3, count] - d * x - e * y
-        scales[count] = math.sqrt(a * e - b * d)
-        length = max(math.hypot(a + e, d - b), np.finfo(np.float64).tiny)
-        turns[0, count], turns[1, count] = (a + e) / length, (d - b) / length
         kept[count] = pair
         count += 1
     return count
+
+
+@kernel
+def upright_map(query, photo, factor):
+    """The map (a, b, d, e) between the ellipses of two frames that leaves the vertical vertical: between the
+    lower triangular frames that they have too. factor: of its lengths."""
+    wide, width = math.hypot(query[0, 0], query[0, 1]), math.hypot(photo[0, 0], photo[0, 1])
+    high = (query[0, 0] * query[1, 1] - query[0, 1] * query[1, 0]) / wide
+    height = (photo[0, 0] * photo[1, 1] - photo[0, 1] * photo[1, 0]) / width
+    lean = (query[0, 0] * query[1, 0] + query[0, 1] * query[1, 1]) / wide
+    leaning = (photo[0, 0] * photo[1, 0] + photo[0, 1] * photo[1, 1]) / width
+    return (
+        factor * width / wide,
+        0.0,
+        factor * (leaning - height * lean / high) / wide,
+        factor * height / high,
+    )
+
+
+@kernel
+def restrained(a, b, d, e, degrees, trust):
+    """A map (a, b, d, e) as far as degrees of freedom and trust go: see suggest_maps."""
+    scale = math.sqrt(a * e - b * d)
+    if degrees == 3:
+        return scale, 0.0, 0.0, scale
+    length = max(math.hypot(a + e, d - b), np.finfo(np.float64).tiny)
+    cosine, sine = scale * (a + e) / length, scale * (d - b) / length  # of the nearest similarity
+    if degrees == 4:
+        return cosine, -sine, sine, cosine
+    a, b = cosine + trust * (a - cosine), -sine + trust * (b + sine)
+    return a, b, sine + trust * (d - sine), cosine + trust * (e - cosine)
 
 
 @kernel
@@ -157,7 +249,8 @@ def best_hypotheses(points, maps, scales, turns, pairs, weights, limits, marks, 
     reaches = rough_limits(points, maps, error_limit)
     bounds = np.zeros(count, np.int32)
     for h in range(count):
-        if scales[h] <= scale_limit and scales[h] * scale_limit >= 1:
+        area = maps[0, h] * maps[4, h] - maps[1, h] * maps[3, h]
+        if area <= scale_limit**2 and area * scale_limit**2 >= 1:
             bounds[h] = forward_weight(rough_points, rough_maps[:, h], reaches[h], weights)
     eighths = np.zeros(count // 8 + 1, np.uint64)  # of eight pairs each, most of which are passed at once
     near = eighths.view(np.uint8)
@@ -169,7 +262,9 @@ def best_hypotheses(points, maps, scales, turns, pairs, weights, limits, marks, 
             break
         flag_forward(rough_points, rough_maps[:, h], reaches[h], near)
         a, b, c, d, e, f = maps[0, h], maps[1, h], maps[2, h], maps[3, h], maps[4, h], maps[5, h]
-        shrinkage, scale = 1 / (a * e - b * d), scales[h]
+        shrinkage, scale = 1 / (a * e - b * d), math.sqrt(a * e - b * d)
+        length = math.hypot(a + e, d - b)
+        cosine, sine = (a + e) / length, (d - b) / length
         total = 0
         for eighth in range(eighths.shape[0]):
             if not eighths[eighth]:
@@ -179,7 +274,7 @@ def best_hypotheses(points, maps, scales, turns, pairs, weights, limits, marks, 
                     continue
                 if scales[i] > ratio_limit * scale or scales[i] * ratio_limit < scale:
                     continue
-                if turns[0, i] * turns[0, h] + turns[1, i] * turns[1, h] < turn_limit:
+                if turns[0, i] * cosine + turns[1, i] * sine < turn_limit:
                     continue
                 x, y, u, v = points[0, i], points[1, i], points[2, i], points[3, i]
                 if transfer_error(a, b, c, d, e, f, shrinkage, x, y, u, v) <= error_limit:
@@ -291,6 +386,17 @@ def one_to_one(order, pairs, taken, chosen):
 
 
 @kernel
+def nearest_pairs(errors, error_limit, pairs, chosen):
+    """The pairs within a squared error, one to one in both photos, the least error first; return how many.
+
+    errors: (n,) float64. pairs: (2, n) int32, numbers of their points. Written: chosen (n,) int64.
+    """
+    near = np.flatnonzero(errors <= error_limit)
+    order = near[np.argsort(errors[near], kind="mergesort")]
+    return one_to_one(order, pairs, np.zeros(pairs.shape, np.bool_), chosen)
+
+
+@kernel
 def find_inliers(points, scales, turns, pairs, affine, limits, chosen):
     """The pairs that agree with a map, one to one in both photos, the least error first.
 
@@ -298,9 +404,7 @@ def find_inliers(points, scales, turns, pairs, affine, limits, chosen):
     """
     errors = np.empty(points.shape[1])
     transfer_errors(points, scales, turns, affine, limits, errors)
-    near = np.flatnonzero(errors < np.inf)
-    order = near[np.argsort(errors[near], kind="mergesort")]
-    return one_to_one(order, pairs, np.zeros(pairs.shape, np.bool_), chosen)
+    return nearest_pairs(errors, limits[0], pairs, chosen)
 
 
 @kernel
@@ -313,7 +417,7 @@ def fit_affine(points, columns, limits, affine):
     """
     max_anisotropy, max_scale = limits
     count = columns.shape[0]
-    if count < 3:
+    if count < FEWEST:
         return False
     x, y, u, v = 0.0, 0.0, 0.0, 0.0
     for i in columns:
@@ -356,10 +460,11 @@ def refit(points, scales, turns, pairs, weights, loose, strict, plausible, refit
     the least-squares map of its inliers; inliers that determine no plausible map, such as those on one line,
     keep what it was. Written: inliers (n,) int64. Returns how many.
     """
-    best = find_inliers(points, scales, turns, pairs, affine, strict, inliers)
     others, fitted = np.empty_like(inliers), np.empty_like(affine)
-    if refits:
-        found = find_inliers(points, scales, turns, pairs, affine, loose, others)
+    found = find_inliers(points, scales, turns, pairs, affine, loose, others)
+    if found < FEWEST:
+        return 0
+    best = find_inliers(points, scales, turns, pairs, affine, strict, inliers)
     for _ in range(refits):
         if not fit_affine(points, others[:found], plausible, fitted):
             break
@@ -396,6 +501,160 @@ def settle(points, scales, turns, limits, plausible, affine, inliers):
 
 
 @kernel
+def project_point(homography, x, y):
+    """Where a point goes under a homography (9,), and the denominator, which is above 0 on this side of the
+    horizon."""
+    w = homography[6] * x + homography[7] * y + homography[8]
+    if w == 0:  # on the horizon
+        w = -np.finfo(np.float64).tiny
+    u = homography[0] * x + homography[1] * y + homography[2]
+    v = homography[3] * x + homography[4] * y + homography[5]
+    return u / w, v / w, w
+
+
+@kernel
+def adjugate(h, back):
+    """Write the inverse of a homography (9,), but for a factor above 0 if its determinant is; back: (9,)."""
+    back[0], back[1], back[2] = (
+        h[4] * h[8] - h[5] * h[7],
+        h[2] * h[7] - h[1] * h[8],
+        h[1] * h[5] - h[2] * h[4],
+    )
+    back[3], back[4], back[5] = (
+        h[5] * h[6] - h[3] * h[8],
+        h[0] * h[8] - h[2] * h[6],
+        h[2] * h[3] - h[0] * h[5],
+    )
+    back[6], back[7], back[8] = (
+        h[3] * h[7] - h[4] * h[6],
+        h[1] * h[6] - h[0] * h[7],
+        h[0] * h[4] - h[1] * h[3],
+    )
+
+
+@kernel
+def derivative(h, x, y, w):
+    """The affine map (a, b, d, e) that a homography (9,) is near a point; x, y, w: of project_point."""
+    return (h[0] - x * h[6]) / w, (h[1] - x * h[7]) / w, (h[3] - y * h[6]) / w, (h[4] - y * h[7]) / w
+
+
+@kernel
+def projection_errors(points, scales, turns, homography, limits, errors):
+    """The squared transfer error of every pair under a homography, infinite where it is no inlier.
+
+    points, scales, turns, limits: as for best_hypotheses. homography: (9,) float64 of positive determinant.
+    Written: errors (n,) float64.
+    """
+    error_limit, _, ratio_limit, turn_limit = limits
+    back = np.empty(9)
+    adjugate(homography, back)
+    for i in range(points.shape[1]):
+        errors[i] = np.inf
+        x, y, w = project_point(homography, points[0, i], points[1, i])
+        error = (x - points[2, i]) ** 2 + (y - points[3, i]) ** 2
+        if not (w > 0 and error <= error_limit):
+            continue
+        a, b, d, e = derivative(homography, x, y, w)
+        scale, length = math.sqrt(max(a * e - b * d, 0.0)), math.hypot(a + e, d - b)
+        if scales[i] > ratio_limit * scale or scales[i] * ratio_limit < scale:
+            continue
+        if turns[0, i] * (a + e) + turns[1, i] * (d - b) < turn_limit * length:
+            continue
+        x, y, w = project_point(back, points[2, i], points[3, i])
+        error = max(error, (x - points[0, i]) ** 2 + (y - points[1, i]) ** 2)
+        if w > 0 and error <= error_limit:
+            errors[i] = error
+
+
+@kernel
+def solve_positive(matrix, values):
+    """Solve a positive definite system in place by Cholesky's decomposition; return whether it is one.
+
+    matrix: (n, n) float64, of which the lower triangle is read. values: (n,) float64.
+    """
+    size = values.shape[0]
+    for column in range(size):
+        for row in range(column, size):
+            rest = matrix[row, column]
+            for k in range(column):
+                rest -= matrix[row, k] * matrix[column, k]
+            if row > column:
+                matrix[row, column] = rest / matrix[column, column]
+            elif rest > LEAST_SPREAD * matrix[column, column]:
+                matrix[column, column] = math.sqrt(rest)
+            else:
+                return False
+    for row in range(size):
+        for k in range(row):
+            values[row] -= matrix[row, k] * values[k]
+        values[row] /= matrix[row, row]
+    for row in range(size - 1, -1, -1):
+        for k in range(row + 1, size):
+            values[row] -= matrix[k, row] * values[k]
+        values[row] /= matrix[row, row]
+    return True
+
+
+@kernel
+def middle_and_reach(xs, ys, columns):
+    """The mean of some points, and the root of their mean squared distance to it."""
+    x, y, squares = 0.0, 0.0, 0.0
+    for i in columns:
+        x += xs[i] / columns.shape[0]
+        y += ys[i] / columns.shape[0]
+    for i in columns:
+        squares += (xs[i] - x) ** 2 + (ys[i] - y) ** 2
+    return x, y, math.sqrt(squares / columns.shape[0])
+
+
+@kernel
+def fit_homography(points, columns, homography, fitted):
+    """The homography of the least squared error in the photo, one step from an earlier one.
+
+    The linear equations of a homography (Hartley & Zisserman 2004, section 4.1, in the coordinates of 4.4.4)
+    err by the denominator, so each pair counts by that of the earlier homography.
+    points: (4, n). columns: (m,) int64, the pairs. homography: (9,) float64. Written: fitted (9,) float64,
+    the last one 1. Returns whether the pairs determine one.
+    """
+    if columns.shape[0] < CORNERS:
+        return False
+    x0, y0, near = middle_and_reach(points[0], points[1], columns)
+    u0, v0, far = middle_and_reach(points[2], points[3], columns)
+    if not (near > 0 and far > 0):
+        return False
+    matrix, values = np.zeros((8, 8)), np.zeros(8)
+    places, row = np.empty(5, np.int64), np.empty(5)
+    for i in columns:
+        x, y = (points[0, i] - x0) / near, (points[1, i] - y0) / near
+        _, _, w = project_point(homography, points[0, i], points[1, i])
+        for axis in range(2):
+            value = (points[2 + axis, i] - (v0 if axis else u0)) / far
+            places[0], places[1], places[2], places[3], places[4] = 3 * axis, 3 * axis + 1, 3 * axis + 2, 6, 7
+            row[0], row[1], row[2], row[3], row[4] = x / w, y / w, 1 / w, -value * x / w, -value * y / w
+            for k in range(5):
+                values[places[k]] += row[k] * value / w
+                for m in range(k + 1):
+                    matrix[places[k], places[m]] += row[k] * row[m]
+    if not solve_positive(matrix, values):
+        return False
+    for k in range(3):  # from the coordinates' middles and reaches back to what they were
+        last = values[6 + k] if k < 2 else 1.0
+        fitted[k], fitted[3 + k], fitted[6 + k] = (
+            values[k] * far + u0 * last,
+            values[3 + k] * far + v0 * last,
+            last,
+        )
+    for axis in range(3):
+        fitted[3 * axis] /= near
+        fitted[3 * axis + 1] /= near
+        fitted[3 * axis + 2] -= fitted[3 * axis] * x0 + fitted[3 * axis + 1] * y0
+    if not fitted[8] > 0:
+        return False
+    fitted /= fitted[8]
+    return True
+
+
+@kernel
 def log_binomial_tail(trials, least, chance):
     """The logarithm of the probability of `least` or more successes."""
     if least <= 0 or chance >= 1:
@@ -421,22 +680,82 @@ def log_binomial_tail(trials, least, chance):
 
 
 @kernel
-def log_false_alarms(turns, affine, inliers, limits, near, least_alike):
-    """The logarithm of how many maps of chance pairs would have so many inliers: see spatial._limits.
+def log_false_alarms(turns, affine, inliers, turn_limit, near, least_alike, sample):
+    """The logarithm of how many maps of chance pairs would have so many inliers: see spatial.Limits.
 
-    turns: (2, n). affine: (6,). inliers: (m,) int64, columns. limits: of transfer_errors. near: the chance
-    that a point falls where a map sends it. least_alike: that a pair is turned as a map says, at the least.
+    turns: (2, n). affine: (6,). inliers: (m,) int64, columns. turn_limit: of transfer_errors. near: the
+    chance that a point falls where a map sends it. least_alike: that a pair is turned as a map says, at the
+    least. sample: how many pairs determine a map, and so are no evidence for it.
     """
     count, found = turns.shape[1], inliers.shape[0]
     outlier = np.ones(count, np.bool_)
     outlier[inliers] = False
     x, y = affine[0] + affine[4], affine[3] - affine[1]
-    least = limits[3] * math.hypot(x, y)
+    least = turn_limit * math.hypot(x, y)
     alike = 0
     for i in range(count):
         alike += outlier[i] and turns[0, i] * x + turns[1, i] * y >= least
-    chance = near * max(least_alike, alike / (count - found) if count > found else 0.0)
-    return math.log(count) + log_binomial_tail(count - 1, found - 1, chance)
+    chance = min(near, 1.0) * max(least_alike, alike / (count - found) if count > found else 0.0)
+    return math.log(count) + log_binomial_tail(count - sample, found - sample, chance)
+
+
+@kernel
+def is_plausible(homography, points, columns, corners, max_anisotropy):
+    """Whether the region of these corners (4, 2) lies on this side of a homography's horizon, and it does not
+    flatten the middle of its inliers, columns (m,) int64 of points."""
+    back = np.empty(9)
+    adjugate(homography, back)
+    if not homography[0] * back[0] + homography[1] * back[3] + homography[2] * back[6] > 0:
+        return False
+    for corner in range(4):
+        if not homography[6] * corners[corner, 0] + homography[7] * corners[corner, 1] + homography[8] > 0:
+            return False
+    x, y, _ = middle_and_reach(points[0], points[1], columns)
+    a, b, d, e = derivative(homography, *project_point(homography, x, y))
+    return anisotropy(a, b, d, e) <= max_anisotropy
+
+
+@kernel
+def refit_plane(points, scales, turns, pairs, strict, plausible, chances, corners, homography, inliers):
+    """Fit a homography to its own inliers within twice the tolerance, which finds what an affine map misses
+    of a plane at a slant, then within each of several; the best is the one with the fewest false alarms.
+
+    strict, plausible, chances: of spatial.Limits. corners: of is_plausible. homography: (9,) float64, the
+    affine map; written, as are inliers (n,) int64. Returns how many, 0 where there is no homography, and the
+    logarithm of its false alarms.
+    """
+    square, scale_change, relative_scale, turn = strict
+    widest = (4 * square, scale_change, relative_scale, turn)
+    near, least_alike = chances
+    current, fitted = homography.copy(), np.empty_like(homography)
+    chosen, errors = np.empty_like(inliers), np.empty(points.shape[1])
+    best, fewest = 0, 0.0
+    for fit in range(FITS + LEVELS):
+        level = max(fit - FITS, -1)
+        projection_errors(points, scales, turns, current, widest, errors)
+        found = nearest_pairs(errors, square / 4.0**level, pairs, chosen)
+        if not fit_homography(points, chosen[:found], current, fitted):
+            break
+        if not is_plausible(fitted, points, chosen[:found], corners, plausible[0]):
+            break
+        current[:] = fitted
+        if level < 0:
+            continue
+        projection_errors(points, scales, turns, current, widest, errors)
+        found = nearest_pairs(errors, square / 4.0**level, pairs, chosen)
+        if found <= CORNERS:
+            break
+        x, y, _ = middle_and_reach(points[0], points[1], chosen[:found])
+        a, b, d, e = derivative(current, *project_point(current, x, y))
+        local = np.array([a, b, 0.0, d, e, 0.0])
+        alarms = log_false_alarms(
+            turns, local, chosen[:found], turn, near / 4.0**level, least_alike, CORNERS
+        ) + math.log(LEVELS)
+        if alarms < fewest:
+            best, fewest = found, alarms
+            homography[:] = current
+            inliers[:found] = chosen[:found]
+    return best, fewest
 
 
 @kernel
@@ -448,34 +767,35 @@ def weight_steps(weights):
 
 
 @kernel
-def verify_rows(query_frames, photo_frames, rows, weights, sides, limits, tries, affine, points, inliers):
-    """Find the map that the heaviest pairs agree on: the heaviest of the best hypotheses, refitted.
-
-    query_frames, photo_frames, sides: as for suggest_maps. rows: (n, 2) int32. weights: (n,) float64.
-    limits: of suggest_maps, of best_hypotheses, of transfer_errors, of fit_affine, and of log_false_alarms.
-    tries: how many hypotheses are refitted, and how often.
-    Written: affine (6,) float64; of the inliers, points (4, n) float64 and inliers (n,) int64, their rows.
-    Returns how many inliers there are, 0 where there is no map, and the logarithm of its false alarms.
-    """
-    flattest, loose, strict, plausible, (near, least_alike) = limits
-    hypotheses, refits = tries
+def prepare_pairs(query_frames, photo_frames, rows, sides, freedom):
+    """What all pairs suggest: points, maps, scales, turns and kept of suggest_maps, and (2, n) int32, the
+    numbers of their points in query and photo, equal for equal points. Arguments as for suggest_maps."""
     room = rows.shape[0]
-    all_points, maps, scales = np.empty((4, room)), np.empty((6, room)), np.empty(room)
+    points, maps, scales = np.empty((4, room)), np.empty((6, room)), np.empty(room)
     turns, kept = np.empty((2, room)), np.empty(room, np.int64)
-    count = suggest_maps(
-        query_frames, photo_frames, rows, sides, flattest, all_points, maps, scales, turns, kept
-    )
-    all_points, turns = all_points[:, :count].copy(), turns[:, :count].copy()
-    maps, scales, heavy = maps[:, :count].copy(), scales[:count], weights[kept[:count]]
-    pairs = np.empty((2, count), np.int32)
+    count = suggest_maps(query_frames, photo_frames, rows, sides, freedom, points, maps, scales, turns, kept)
+    points, maps, turns = points[:, :count].copy(), maps[:, :count].copy(), turns[:, :count].copy()
+    numbers = np.empty((2, count), np.int32)
     for side in range(2):
         table = np.full(4 << int(math.log2(count + 1)), -1, np.int32)
-        bits = all_points[2 * side : 2 * side + 2].view(np.uint64)
-        number_points(bits[0], bits[1], table, pairs[side])
-    steps = weight_steps(heavy)
-    marks = np.full((2, count), -1, np.int32)
+        bits = points[2 * side : 2 * side + 2].view(np.uint64)
+        number_points(bits[0], bits[1], table, numbers[side])
+    return points, maps, scales[:count], turns, kept[:count], numbers
+
+
+@kernel
+def best_affine(points, maps, scales, turns, pairs, weights, limits, tries, affine, inliers):
+    """The heaviest of the best hypotheses' refitted maps.
+
+    points, maps, scales, turns, pairs: of prepare_pairs. weights: (n,) float64. limits, tries: as for
+    verify_rows. Written: affine (6,) float64, inliers (n,) int64. Returns how many.
+    """
+    _, loose, strict, plausible, _ = limits
+    hypotheses, refits = tries
+    marks = np.full(pairs.shape, -1, np.int32)
     best, totals = np.empty(hypotheses, np.int64), np.empty(hypotheses, np.int64)
-    tried = best_hypotheses(all_points, maps, scales, turns, pairs, steps, loose, marks, best, totals)
+    steps = weight_steps(weights)
+    tried = best_hypotheses(points, maps, scales, turns, pairs, steps, loose, marks, best, totals)
     found, weight = 0, 0.0
     fitted, chosen = np.empty_like(affine), np.empty_like(inliers)
     for place in range(tried):
@@ -483,16 +803,70 @@ def verify_rows(query_frames, photo_frames, rows, weights, sides, limits, tries,
             continue
         fitted[:] = maps[:, best[place]]
         agreeing = refit(
-            all_points, scales, turns, pairs, heavy, loose, strict, plausible, refits, fitted, chosen
+            points, scales, turns, pairs, weights, loose, strict, plausible, refits, fitted, chosen
         )
-        if heavy[chosen[:agreeing]].sum() > weight:
-            found, weight = agreeing, heavy[chosen[:agreeing]].sum()
+        if weights[chosen[:agreeing]].sum() > weight:
+            found, weight = agreeing, weights[chosen[:agreeing]].sum()
             affine[:] = fitted
             inliers[:found] = chosen[:found]
+    return found
+
+
+@kernel
+def verify_rows(
+    query_frames,
+    photo_frames,
+    rows,
+    weights,
+    sides,
+    corners,
+    limits,
+    tries,
+    affine,
+    homography,
+    inliers,
+    points,
+):
+    """Find the map that the heaviest pairs agree on: an affine map, or the homography of a plane.
+
+    query_frames, photo_frames, sides: as for suggest_maps. rows: (n, 2) int32. weights: (n,) float64.
+    corners: (4, 2) float64, of the query's region, in long sides. limits: spatial.Limits as a tuple. tries:
+    how many hypotheses are refitted, and how often.
+    Written: affine (6,) float64; homography (9,) float64, zeros where the affine map has more evidence, each
+    beyond the pairs that determine it; of the inliers of the one that has more, inliers (n,) int64, their
+    rows, and points (4, n) float64.
+    Returns how many inliers the affine map has, 0 where there is none, and how many are written; the
+    logarithm of the false alarms of a hypothesis with as many inliers as the affine map, and of the map whose
+    inliers are written.
+    """
+    freedom, _, strict, plausible, chances = limits
+    all_points, maps, scales, turns, kept, pairs = prepare_pairs(
+        query_frames, photo_frames, rows, sides, freedom
+    )
+    heavy = weights[kept]
+    found = best_affine(all_points, maps, scales, turns, pairs, heavy, limits, tries, affine, inliers)
+    homography[:] = 0.0
     if not found:
-        return 0, 0.0
-    alarms = log_false_alarms(turns, affine, inliers[:found], strict, near, least_alike)
-    for place in range(found):
+        return 0, 0, 0.0, 0.0
+    count = found
+    near, least_alike = chances
+    alarms = log_false_alarms(turns, affine, inliers[:found], strict[3], near, least_alike, 1)
+    certain = 0.0
+    if found > CORNERS:  # of an affine map as of a homography, so that they compare
+        certain = log_false_alarms(turns, affine, inliers[:found], strict[3], near, least_alike, CORNERS)
+    errors = np.empty(all_points.shape[1])
+    transfer_errors(all_points, scales, turns, affine, strict, errors)
+    if tries[1] and alarms < WORTHWHILE and errors[inliers[:found]].mean() > PRECISE * strict[0]:
+        plane, chosen = np.zeros(9), np.empty_like(inliers)
+        plane[:6], plane[8] = affine, 1.0
+        fitting, fewest = refit_plane(
+            all_points, scales, turns, pairs, strict, plausible, chances, corners, plane, chosen
+        )
+        if fitting and fewest < certain:
+            count, certain = fitting, fewest
+            homography[:] = plane
+            inliers[:count] = chosen[:count]
+    for place in range(count):
         points[:, place] = all_points[:, inliers[place]]
         inliers[place] = kept[inliers[place]]
-    return found, alarms
+    return found, count, alarms, certain

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from handcraft.errors import PhotoError
 from handcraft.types import Match, RegionOfInterest, scale_coordinates
+from handcraft.verification.spatial import corners_of
 
 MAX_HEIGHT = 600  # pixels of the picture; a lower pair of photos keeps its height
 MAX_WIDTH = 1200  # pixels of either photo in the picture; only a panorama is wider and becomes lower
@@ -82,7 +83,7 @@ def draw_match(
         columns = slice(panel.left, panel.left + panel.width)
         picture[rows, columns] = _resize(pixels, panel.width, panel.height)
     if roi is not None or match is not None:
-        _draw_outline(picture, left, _corners(roi, query_size))
+        _draw_outline(picture, left, corners_of(roi, *query_size))
     if match is not None:
         _draw_outline(picture, right, match.region)
         _draw_inliers(picture, left.place(match.query_points), right.place(match.photo_points), left, right)
@@ -127,13 +128,6 @@ def _resize(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.ui
     smaller = width * height < pixels.shape[0] * pixels.shape[1]
     interpolation = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(pixels, (width, height), interpolation=interpolation), np.uint8)
-
-
-def _corners(roi: RegionOfInterest | None, size: tuple[int, int]) -> NDArray[np.float64]:
-    """The (4, 2) corners of the region, or of the outer border of the whole photo."""
-    if roi is None:
-        roi = RegionOfInterest.whole(*size)
-    return np.array([[roi.x1, roi.y1], [roi.x2, roi.y1], [roi.x2, roi.y2], [roi.x1, roi.y2]], np.float64)
 
 
 def _draw_outline(picture: NDArray[np.uint8], panel: _Panel, corners: NDArray[np.float64]) -> None:

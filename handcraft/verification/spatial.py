@@ -8,6 +8,7 @@ the answer is exact and the same on every run.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,9 +34,16 @@ def verify(
     idf: (words,) float32, the weight of an inlier by its word; it counts by the similarity of its signatures
     too, where there are any. roi: what to outline in the photo; the whole query without one.
     """
+    return verify_pairs(query, photo, *weighted_pairs(query, photo, idf, options), options, roi)
+
+
+def weighted_pairs(
+    query: QuerySide, photo: PhotoSide, idf: NDArray[np.float32], options: VerificationOptions
+) -> tuple[NDArray[np.int32], NDArray[np.floating]]:
+    """The pairs of features (n, 2) that share a word, and their weights (n,), as verify has them."""
     found = correspondences(query, photo, options)
     similarities = np.maximum(1 - 2 * found.differences / max(1, query.bits), 0)
-    return verify_pairs(query, photo, found.pairs, idf[found.words] * similarities, options, roi)
+    return found.pairs, idf[found.words] * similarities
 
 
 def verify_pairs(
@@ -53,76 +61,108 @@ def verify_pairs(
     """
     if len(rows) < options.min_inliers:
         return None
-    if len(rows) > options.max_pairs:
-        heaviest = np.sort(np.argsort(-weights, kind="stable")[: options.max_pairs])
-        rows, weights = rows[heaviest], weights[heaviest]
-    affine, points, inliers = np.empty(6), np.empty((4, len(rows))), np.empty(len(rows), np.int64)
-    count, log_alarms = verify_rows(
+    rows, weights = heaviest(rows, weights, options)
+    query_side, photo_side = float(max(query.width, query.height)), float(max(photo.width, photo.height))
+    corners = corners_of(roi, query.width, query.height)
+    affine, homography = np.empty(6), np.empty(9)
+    inliers, points = np.empty(len(rows), np.int64), np.empty((4, len(rows)))
+    found, count, log_alarms, log_certain = verify_rows(
         np.asarray(query.frames, np.float64),
         np.asarray(photo.frames, np.float64),
         rows,
         weights.astype(np.float64),
-        (float(max(query.width, query.height)), float(max(photo.width, photo.height))),
-        _limits(photo, options),
+        (query_side, photo_side),
+        corners / query_side,
+        tuple(limits_of(photo, options)),
         (options.hypotheses, options.refits),
         affine,
-        points,
+        homography,
         inliers,
+        points,
     )
-    if count < options.min_inliers or not log_alarms < _log(options.max_false_alarms):
+    if found < options.min_inliers or not is_certain(_decades(log_certain), options):
         return None
-    weight = float(weights[inliers[:count]].astype(np.float64).sum())
-    evidence = max(0.0, -log_alarms / math.log(10))
-    return _match(query, photo, affine.reshape(2, 3), points[:, :count].T, weight, evidence, roi)
+    to_photo = photo_side * np.array([[1.0], [1.0], [1 / photo_side]])  # of the rows of a homography
+    to_query = np.array([1 / query_side, 1 / query_side, 1.0])  # of its columns
+    linear = to_photo * np.append(affine, [0.0, 0.0, 1.0]).reshape(3, 3) * to_query
+    plane = to_photo * homography.reshape(3, 3) * to_query if homography[8] > 0 else None
+    return Match(
+        affine=linear[:2],
+        homography=None if plane is None else plane / plane[2, 2],
+        query_points=points[:2, :count].T * query_side,
+        photo_points=points[2:, :count].T * photo_side,
+        region=project(linear if plane is None else plane, corners),
+        weight=float(weights[inliers[:count]].astype(np.float64).sum()),
+        evidence=_decades(log_alarms),
+        certainty=_decades(log_certain),
+    )
 
 
-def _log(number: float) -> float:
-    return math.log(number) if number > 0 else -math.inf
+def is_certain(certainty: float, options: VerificationOptions) -> bool:
+    """Whether so many decades below one false alarm verify a photo."""
+    return bool(10.0**-certainty < options.max_false_alarms)
 
 
-def _limits(photo: Side, options: VerificationOptions) -> tuple[object, ...]:
-    """The limits of verify_rows.
+def project(homography: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Where (n, 2) points go under a (3, 3) homography."""
+    seen = np.column_stack([points, np.ones(len(points))]) @ homography.T
+    return np.asarray(seen[:, :2] / seen[:, 2:])
+
+
+def _decades(log_alarms: float) -> float:
+    """Below one false alarm, of their natural logarithm; 0 for more than one."""
+    return max(0.0, -log_alarms / math.log(10))
+
+
+def heaviest(
+    rows: NDArray[np.int32], weights: NDArray[np.floating], options: VerificationOptions
+) -> tuple[NDArray[np.int32], NDArray[np.floating]]:
+    """As many pairs as are looked at, and their weights, in their order; of equals the first."""
+    if len(rows) <= options.max_pairs:
+        return rows, weights
+    chosen = np.sort(np.argsort(-weights, kind="stable")[: options.max_pairs])
+    return rows[chosen], weights[chosen]
+
+
+def corners_of(roi: RegionOfInterest | None, width: int, height: int) -> NDArray[np.float64]:
+    """(4, 2), the corners of a region, or of the outer border of the whole photo."""
+    box = roi or RegionOfInterest.whole(width, height)
+    return np.array([[box.x1, box.y1], [box.x2, box.y1], [box.x2, box.y2], [box.x1, box.y2]], np.float64)
+
+
+class Limits(NamedTuple):
+    """What the kernels ask of maps and inliers; lengths in long sides.
+
+    freedom: of suggest_maps. loose, strict: of a hypothesis's inliers, and of all others: squared transfer
+    error, change of scale, relative scale, cosine of the relative turn. plausible: of a fitted map, the ratio
+    of its singular values and the change of scale. chances: that a point falls where a map sends it, and that
+    a pair is turned as a map says, at the least.
 
     The number of false alarms of Moisan & Stival (IJCV 2004) is that of the hypotheses, times the
     probability that at least all but one of the inliers fall within the tolerance of where the hypothesis
     sends them and are turned as it says, were they spread evenly over the photo and turned as the others are:
     nearly all of upright features, and never fewer than of features turned anyhow.
     """
+
+    freedom: tuple[float, int, float]
+    loose: tuple[float, float, float, float]
+    strict: tuple[float, float, float, float]
+    plausible: tuple[float, float]
+    chances: tuple[float, float]
+
+
+def limits_of(photo: Side, options: VerificationOptions) -> Limits:
+    """What the options ask for in a photo."""
     area = photo.width * photo.height / max(photo.width, photo.height) ** 2
     relative = (
         float(options.max_scale_change),
         float(options.max_relative_scale),
         math.cos(math.radians(options.max_relative_turn)),
     )
-    return (
-        float(options.max_anisotropy),
-        (options.hypothesis_tolerance**2, *relative),
-        (options.inlier_tolerance**2, *relative),
-        (float(options.max_anisotropy), float(options.max_scale_change)),
-        (min(1.0, math.pi * options.inlier_tolerance**2 / area), options.max_relative_turn / 180),
-    )
-
-
-def _match(
-    query: Side,
-    photo: Side,
-    affine: NDArray[np.float64],
-    points: NDArray[np.float64],
-    weight: float,
-    evidence: float,
-    roi: RegionOfInterest | None,
-) -> Match:
-    """The evidence in pixels. points: (n, 4), of the inliers in long sides."""
-    query_side, photo_side = max(query.width, query.height), max(photo.width, photo.height)
-    in_pixels = affine * photo_side
-    in_pixels[:, :2] /= query_side
-    box = roi or RegionOfInterest.whole(query.width, query.height)
-    corners = np.array([[box.x1, box.y1], [box.x2, box.y1], [box.x2, box.y2], [box.x1, box.y2]], np.float64)
-    return Match(
-        affine=in_pixels,
-        query_points=points[:, :2] * query_side,
-        photo_points=points[:, 2:] * photo_side,
-        region=corners @ in_pixels[:, :2].T + in_pixels[:, 2],
-        weight=weight,
-        evidence=evidence,
+    return Limits(
+        freedom=(float(options.max_anisotropy), options.degrees_of_freedom, float(options.frame_trust)),
+        loose=(options.hypothesis_tolerance**2, *relative),
+        strict=(options.inlier_tolerance**2, *relative),
+        plausible=(float(options.max_anisotropy), float(options.max_scale_change)),
+        chances=(math.pi * options.inlier_tolerance**2 / area, options.max_relative_turn / 180),
     )

@@ -87,6 +87,16 @@ def test_options_of_the_query(here: Path) -> None:
     assert one["hits"] == two["hits"]
 
 
+def test_verify_with_descriptors(here: Path) -> None:
+    """It implies --verify."""
+    words, descriptors = (
+        run("query", "query.jpg", *arguments, "--json").data["hits"][0]
+        for arguments in (["--verify"], ["--verify-with", "descriptors"])
+    )
+    assert descriptors["name"] == words["name"]
+    assert words["inliers"] != descriptors["inliers"] > 10
+
+
 def test_a_region(here: Path) -> None:
     whole = run("query", "photos/scene-3.jpg", "--json").data
     part = run("query", "photos/scene-3.jpg", "--roi", "0,0,159.5,240", "--verify", "--json").data
@@ -307,7 +317,11 @@ def test_a_method_is_asked_for_by_name(own: Path) -> None:
     ("arguments", "text"),
     [
         (("--method", "fisher"), "There is no method 'fisher'; the methods are asmk, bow, vlad."),
-        (("--expand", "magic"), "There is no expansion 'magic'; the expansions are hqe."),
+        (("--expand", "magic"), "There is no expansion 'magic'; the expansions are aqe, dqe, hqe."),
+        (
+            ("--verify-with", "magic"),
+            "Photos are not verified with 'magic'; they are with words or descriptors.",
+        ),
         (("--alpha", "0"), "alpha=0.0 is not a number above 0; give 3, for example."),
         (("--tau", "1"), "tau=1.0 is not from -1 to below 1; give 0, for example."),
         (("--tau", "nan"), "tau=nan is not from -1 to below 1; give 0, for example."),

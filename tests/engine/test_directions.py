@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pytest
 from photographs import HEIGHT, ONCE, SCENES, WIDTH, blank_wall, ranking, save, scene, similarity, view
 
@@ -21,10 +22,8 @@ from handcraft.errors import HandcraftError, VocabularyError
 from handcraft.features.description import Found
 from handcraft.features.extraction import find_features
 from handcraft.features.registry import directions_around
-from handcraft.options import VerificationOptions
 from handcraft.search.fusion import STRENGTH_DEPTH, answer_strength
-from handcraft.types import Features, RegionOfInterest
-from handcraft.verification.correspondences import PhotoSide
+from handcraft.types import Features, Match, RegionOfInterest
 from handcraft.vocabulary.assignment import assign
 
 MIDDLE = (WIDTH - 1) / 2, (HEIGHT - 1) / 2
@@ -202,22 +201,17 @@ def test_a_photo_is_verified_in_the_direction_it_resembles_too(
     assert hit.match.rotation == pytest.approx(-70, abs=1)
 
 
-def test_a_photo_that_is_tried_twice_has_half_the_false_alarms_each_time(
+def test_a_photo_that_is_tried_twice_has_half_the_evidence_each_time(
     store: handcraft.Store, collection: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Here none is found, so all are tried in every direction that they are to be."""
-    asked: dict[bytes, tuple[float, ...]] = {}
-
-    def watched(
-        query: object, photo: PhotoSide, idf: object, options: VerificationOptions, roi: object
-    ) -> None:
-        words = photo.words.tobytes()
-        asked[words] = (*asked.get(words, ()), options.max_false_alarms)
-
-    monkeypatch.setattr(verifying, "verify", watched)
+    none = np.empty((0, 2))
+    found = Match(np.eye(2, 3), none, none, np.zeros((4, 2)), 1.0, evidence=20.0, certainty=15.0)
+    monkeypatch.setattr(verifying, "verify", lambda *_: found)
     options = QueryOptions(direction_weight=0.0001, probe_share=0.1, verify=True)
-    store.query(collection / "photos/scene-3.jpg", options=options)
-    assert set(asked.values()) == {(1.0,), (0.5, 0.5)}
+    hits = store.query(collection / "photos/scene-3.jpg", options=options).hits
+    tried = {round(20.0 - hit.match.evidence, 6) for hit in hits if hit.match}
+    assert tried == {0.0, round(math.log10(2), 6)}
+    assert {round(15.0 - hit.match.certainty, 6) for hit in hits if hit.match} == tried
 
 
 def test_the_share_says_which_photos_are_found_besides_better_ones(

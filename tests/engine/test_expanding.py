@@ -13,7 +13,7 @@ from PIL import Image
 import handcraft
 from handcraft.engine.searching import QueryResult, vote_again
 from handcraft.errors import HandcraftError, StoreError
-from handcraft.options import IndexOptions, QueryOptions, SignatureOptions, VerificationOptions
+from handcraft.options import BowOptions, IndexOptions, QueryOptions, SignatureOptions, VerificationOptions
 
 Ask = Callable[[QueryOptions], QueryResult]
 
@@ -68,6 +68,15 @@ def test_hits_show_the_evidence_of_the_query_itself(asked: Ask) -> None:
 
 def test_more_answers_change_the_scores(asked: Ask) -> None:
     assert scores(asked(replace(HQE, expansion_answers=1))) != scores(asked(HQE))
+
+
+def test_only_photos_beyond_doubt_are_answers(asked: Ask) -> None:
+    verified = scores(asked(replace(ONCE, verify=True)))
+    assert scores(asked(HQE)) != verified
+    assert scores(asked(replace(HQE, expansion_false_alarms=0.0))) == verified
+    none = replace(HQE, verification=VerificationOptions(max_false_alarms=0.0), expansion_false_alarms=1e-16)
+    assert asked(none).verified == 0
+    assert scores(asked(none)) == verified
 
 
 def test_the_geometry_of_answers_changes_the_scores(street: Path, tmp_path: Path) -> None:
@@ -144,30 +153,89 @@ def test_removed_photos_are_no_answers(street: Path, tmp_path: Path) -> None:
     )
 
 
-SENTENCE = (
-    "Queries are expanded by the signatures of ASMK*; give --method asmk, and index with one binary "
-    "signature for a word of a photo, or leave --expand out."
+# --- of bags of words ---
+
+AQE, DQE = (replace(ONCE, method="bow", expand=name) for name in ("aqe", "dqe"))
+BAGS = [AQE, DQE]
+
+
+@pytest.mark.parametrize("options", BAGS)
+def test_bags_of_words_find_what_the_answers_show_too(asked: Ask, options: QueryOptions) -> None:
+    verified, expanded = (asked(chosen) for chosen in (replace(options, expand="", verify=True), options))
+    assert [Path(hit.name).stem.split("-")[0] for hit in expanded.hits[:3]] == ["street"] * 3
+    before, after = scores(verified), scores(expanded)
+    assert after["street-2"] > before["street-2"]
+
+
+def test_the_expansions_are_not_the_same(asked: Ask) -> None:
+    aqe, dqe, none = (scores(asked(one)) for one in (AQE, DQE, replace(AQE, expand="", verify=True)))
+    assert aqe != dqe
+    assert none not in (aqe, dqe)
+
+
+@pytest.mark.parametrize("options", BAGS)
+def test_bags_of_words_of_a_region(street: Path, options: QueryOptions) -> None:
+    store = handcraft.open(street / ".handcraft")
+    left, whole = (
+        store.query(street / "query.jpg", roi=roi, options=options) for roi in ((0, 0, 150, 220), None)
+    )
+    assert scores(left) != scores(whole)
+
+
+@pytest.mark.parametrize("options", BAGS)
+def test_bags_of_words_at_any_number_of_threads(street: Path, options: QueryOptions) -> None:
+    stores = [handcraft.open(street / ".handcraft", threads=threads) for threads in (1, 3)]
+    one, three = (ranking(store.query(street / "query.jpg", options=options)) for store in stores)
+    assert one == three
+
+
+def test_the_negatives_change_what_tells_the_answers(asked: Ask) -> None:
+    assert scores(asked(replace(DQE, expansion_negatives=1))) != scores(asked(DQE))
+    few = replace(AQE, expansion_negatives=1)
+    assert scores(asked(few)) == scores(asked(AQE))
+
+
+def test_without_negatives_the_answers_are_averaged(street: Path, tmp_path: Path) -> None:
+    """Of a store of one photo."""
+    store = handcraft.open(tmp_path / "store")
+    store.add(street / "photos" / "street-0.jpg")
+    aqe, dqe = (scores(store.query(street / "query.jpg", options=options)) for options in BAGS)
+    assert aqe == dqe
+
+
+# --- what cannot be ---
+
+OF_SIGNATURES = (
+    "Expansion by hqe is of the signatures of ASMK*; give --method asmk, and index with one binary "
+    "signature for a word of a photo, or give --expand aqe --method bow."
 )
+OF_BAGS = "Expansion by aqe is of bags of words; give --method bow, or --expand hqe."
+OF_COSINES = "Expansion by dqe compares by the cosine; leave --norm out, or give --expand aqe."
 
 
 @pytest.mark.parametrize(
-    ("index", "method"),
+    ("index", "options", "sentence"),
     [
-        (IndexOptions(), "bow"),
-        (IndexOptions(method="bow"), ""),
-        (IndexOptions(signatures=SignatureOptions(aggregated=False)), ""),
-        (IndexOptions(signatures=SignatureOptions(binary=False)), ""),
+        (IndexOptions(), replace(HQE, method="bow"), OF_SIGNATURES),
+        (IndexOptions(method="bow"), HQE, OF_SIGNATURES),
+        (IndexOptions(signatures=SignatureOptions(aggregated=False)), HQE, OF_SIGNATURES),
+        (IndexOptions(signatures=SignatureOptions(binary=False)), HQE, OF_SIGNATURES),
+        (IndexOptions(), replace(AQE, method=""), OF_BAGS),
+        (IndexOptions(method="vlad"), replace(AQE, method=""), OF_BAGS.replace(", or --expand hqe", "")),
+        (IndexOptions(), replace(DQE, bow=BowOptions(norm=1)), OF_COSINES),
     ],
 )
-def test_what_cannot_be_expanded(street: Path, tmp_path: Path, index: IndexOptions, method: str) -> None:
+def test_what_cannot_be_expanded(
+    street: Path, tmp_path: Path, index: IndexOptions, options: QueryOptions, sentence: str
+) -> None:
     store = handcraft.open(tmp_path / "store")
     store.add(street / "photos" / "street-0.jpg", options=index)
     with pytest.raises(StoreError) as error:
-        store.query(street / "query.jpg", options=replace(HQE, method=method))
-    assert str(error.value) == SENTENCE
+        store.query(street / "query.jpg", options=options)
+    assert str(error.value) == sentence
 
 
 def test_an_unknown_expansion() -> None:
     with pytest.raises(HandcraftError) as error:
         QueryOptions(expand="magic")
-    assert str(error.value) == "There is no expansion 'magic'; the expansions are hqe."
+    assert str(error.value) == "There is no expansion 'magic'; the expansions are aqe, dqe, hqe."

@@ -29,7 +29,7 @@ from PIL import Image
 
 import handcraft
 from handcraft.errors import PhotoError, StoreError
-from handcraft.options import QueryOptions, VerificationOptions
+from handcraft.options import IndexOptions, QueryOptions, VerificationOptions
 from handcraft.types import Hit, RegionOfInterest
 
 PHOTOS = SCENES + 2
@@ -273,6 +273,7 @@ def test_the_evidence_maps_the_query_onto_the_photo(store: handcraft.Store, quer
     truth = query_affine()
     np.testing.assert_allclose(apply(match.affine, corners), apply(truth, corners), atol=1.0)
     outline = corners + np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
+    assert match.homography is None  # the affine map is precise
     np.testing.assert_allclose(match.region, apply(match.affine, outline))
     errors = np.linalg.norm(apply(truth, match.query_points) - match.photo_points, axis=1)
     assert np.median(errors) < 1
@@ -321,6 +322,9 @@ def test_the_evidence_is_in_pixels_of_the_original_photos(tmp_path: Path) -> Non
         {"evidence_unit": 1.0},
         {"max_difference": 0.1},
         {"max_pairs": 20},
+        {"pairing": "descriptors"},
+        {"degrees_of_freedom": 3},
+        {"frame_trust": 0.0},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -331,6 +335,50 @@ def test_every_option_of_verification_reaches_it(
     changed = replace(usual, verification=replace(VerificationOptions(), **change))
     before, after = (store.query(query, options=options) for options in (usual, changed))
     assert ranking(before) != ranking(after)
+
+
+@pytest.mark.parametrize("change", [{"neighbours": 1}, {"max_pairs": 20}, {"min_inliers": 10_000}])
+def test_options_of_verification_with_descriptors(
+    store: handcraft.Store, query: Path, change: dict[str, int]
+) -> None:
+    usual = VerificationOptions(pairing="descriptors")
+    before, after = (
+        ranking(store.query(query, options=QueryOptions(verification=options), verify=True))
+        for options in (usual, replace(usual, **change))
+    )
+    assert before != after
+
+
+def test_verified_with_descriptors(store: handcraft.Store, query: Path) -> None:
+    """The same photos, and the same map, from other pairs."""
+    options = QueryOptions(verify=True, verification=VerificationOptions(pairing="descriptors"))
+    result = store.query(query, options=options)
+    assert {hit.name for hit in result.hits if hit.match} == SAME_SCENE
+    match = by_name(result.hits)["photos/scene-3.jpg"].match
+    assert match is not None
+    corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * QUERY_SIZE
+    np.testing.assert_allclose(apply(match.affine, corners), apply(query_affine(), corners), atol=3)
+
+
+def test_verified_with_descriptors_that_are_not_kept(collection: Path, tmp_path: Path) -> None:
+    own = copy_of(collection, tmp_path)
+    save(scene(70), own / "photos" / "new.jpg")
+    store = handcraft.open(own / ".handcraft")
+    store.add(own / "photos", options=IndexOptions(keep_features=False))
+    options = QueryOptions(verify=True, verification=VerificationOptions(pairing="descriptors"))
+    with pytest.raises(StoreError) as error:
+        store.query(own / "query.jpg", options=options)
+    assert str(error.value) == (
+        f"The store {store.path} keeps no features of 1 of its photos to compare them by their descriptors; "
+        "leave --verify-with out, or index them again into a new store, without --no-keep-features."
+    )
+    assert store.query(own / "query.jpg", verify=True).verified
+
+
+def test_a_pairing_that_is_none() -> None:
+    with pytest.raises(handcraft.HandcraftError) as error:
+        VerificationOptions(pairing="magic")
+    assert str(error.value) == "Photos are not verified with 'magic'; they are with words or descriptors."
 
 
 def test_depth_is_the_number_of_photos_verified(store: handcraft.Store, query: Path) -> None:
@@ -350,11 +398,13 @@ def test_more_photos_are_compared_than_are_shown(puzzled: handcraft.Store, query
 
 
 def test_min_inliers_is_the_least_that_verifies(store: handcraft.Store, query: Path) -> None:
-    inliers = sorted(hit.inliers for hit in store.query(query, verify=True).hits if hit.match)
-    least = inliers[0] + 1
-    options = QueryOptions(verify=True, verification=VerificationOptions(min_inliers=least))
-    found = sorted(hit.inliers for hit in store.query(query, options=options).hits if hit.match)
-    assert found == [count for count in inliers if count >= least]
+    def verified(least: int) -> list[int]:
+        options = QueryOptions(verify=True, verification=VerificationOptions(min_inliers=least))
+        return sorted(hit.inliers for hit in store.query(query, options=options).hits if hit.match)
+
+    inliers = verified(4)
+    assert verified(max(inliers) + 1) == []  # a homography has no fewer than the affine map, which is asked
+    assert 0 < len(verified(inliers[len(inliers) // 2])) < len(inliers)
 
 
 @pytest.mark.parametrize(

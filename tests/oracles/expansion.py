@@ -19,3 +19,9 @@ def majorities(query: Signed, answers: Sequence[Signed]) -> dict[int, tuple[int,
             planes.append(sum(1 << bit for bit in range(64) if 2 * ones[bit] > len(codes)))
         found[word] = tuple(planes)
     return found
+
+
+def mean(vectors: Sequence[Mapping[int, float]]) -> dict[int, float]:
+    """Of sparse vectors, word by word."""
+    words = sorted({word for vector in vectors for word in vector})
+    return {word: sum(vector.get(word, 0.0) for vector in vectors) / len(vectors) for word in words}

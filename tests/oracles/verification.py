@@ -69,6 +69,18 @@ def turn(map_: Map) -> float:
     return math.atan2(d - b, a + e)
 
 
+def through(a: float, b: float, d: float, e: float, query: Point, photo: Point) -> Map:
+    """The map of this linear part that sends one point to the other."""
+    return (a, b, photo[0] - a * query[0] - b * query[1]), (d, e, photo[1] - d * query[0] - e * query[1])
+
+
+def upright(frame: Map) -> Map:
+    """The frame of the same ellipse whose vertical axis is vertical."""
+    (a, b, x), (d, e, y) = frame
+    wide = math.hypot(a, b)
+    return (wide, 0.0, x), ((a * d + b * e) / wide, determinant(frame) / wide, y)
+
+
 def transfer_error(map_: Map, query: Point, photo: Point) -> float:
     """The larger of the distances of a pair's points, in the photo and in the query."""
     return max(math.dist(apply(map_, query), photo), math.dist(apply(inverse(map_), photo), query))
@@ -87,6 +99,25 @@ class Pair:
     @property
     def map(self) -> Map:
         return compose(self.photo_frame, inverse(self.query_frame))
+
+    def suggested(self, degrees: int, trust: float) -> Map:
+        """Its map with fewer degrees of freedom, or only so far from a similarity as is believed."""
+        s, angle = scale(self.map), turn(self.map)
+        a, b = s * math.cos(angle), -s * math.sin(angle)
+        if degrees == 3:
+            return through(s, 0, 0, s, self.query_point, self.photo_point)
+        if degrees == 4:
+            return through(a, b, -b, a, self.query_point, self.photo_point)
+        own = self.map
+        if degrees == 5:
+            own = compose(upright(self.photo_frame), inverse(upright(self.query_frame)))
+            s, angle = scale(own), turn(own)
+            a, b = s * math.cos(angle), -s * math.sin(angle)
+        parts = [
+            near + trust * (exact - near)
+            for near, exact in zip((a, b, -b, a), (own[0][0], own[0][1], own[1][0], own[1][1]), strict=True)
+        ]
+        return through(parts[0], parts[1], parts[2], parts[3], self.query_point, self.photo_point)
 
     @property
     def query_point(self) -> Point:
@@ -135,14 +166,18 @@ def inliers(map_: Map, all_pairs: Sequence[Pair], limits: Limits) -> list[int]:
     return one_to_one(agreeing, all_pairs)
 
 
-def best_hypotheses(all_pairs: Sequence[Pair], limits: Limits, count: int) -> list[tuple[int, float]]:
-    """The pairs whose maps have the heaviest inliers, one to one in the pairs' order, and their weights, of
-    equals the first; none of no weight, or whose map is beyond the limits."""
+def best_hypotheses(
+    all_pairs: Sequence[Pair], limits: Limits, count: int, degrees: int = 6, trust: float = 1.0
+) -> list[tuple[int, float]]:
+    """The pairs whose maps, with these degrees of freedom and this trust in their frames, have the heaviest
+    inliers, one to one in the pairs' order, and their weights, of equals the first; none of no weight, or
+    whose map is beyond the limits."""
     scored = []
     for number, pair in enumerate(all_pairs):
-        if not 1 / limits.max_scale_change <= scale(pair.map) <= limits.max_scale_change:
+        map_ = pair.suggested(degrees, trust)
+        if not 1 / limits.max_scale_change <= scale(map_) <= limits.max_scale_change:
             continue
-        agreeing = [i for i, other in enumerate(all_pairs) if agrees(other, pair.map, limits)]
+        agreeing = [i for i, other in enumerate(all_pairs) if agrees(other, map_, limits)]
         weight = sum(all_pairs[i].weight for i in one_to_one(agreeing, all_pairs))
         scored.append((number, weight))
     scored.sort(key=lambda one: (-one[1], one[0]))
@@ -161,6 +196,20 @@ def false_alarms(
         math.comb(others, k) * chance**k * (1 - chance) ** (others - k)
         for k in range(inliers - 1, others + 1)
     )
+
+
+def reciprocal_neighbours(
+    query: Sequence[Sequence[float]], photo: Sequence[Sequence[float]], count: int
+) -> list[tuple[int, int]]:
+    """(feature of the query, feature of the photo) where each is among the other's nearest, those of a
+    feature of the query nearest first. The first of equals is the nearest."""
+
+    def nearest(one: Sequence[float], others: Sequence[Sequence[float]]) -> list[int]:
+        squares = [sum((x - y) ** 2 for x, y in zip(one, other, strict=True)) for other in others]
+        return sorted(range(len(others)), key=lambda number: squares[number])[:count]
+
+    back = [nearest(other, query) for other in photo]
+    return [(i, j) for i, one in enumerate(query) for j in nearest(one, photo) if i in back[j]]
 
 
 def descriptor_matches(

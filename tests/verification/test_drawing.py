@@ -39,6 +39,7 @@ def match_of(
         region=corners(-90, -90, -80, -80) if region is None else region,
         weight=1.0,
         evidence=20.0,
+        certainty=18.0,
     )
 
 

@@ -14,7 +14,7 @@ from handcraft.errors import HandcraftError
 from handcraft.options import MatchOptions
 from handcraft.types import Features
 from handcraft.verification import matching
-from handcraft.verification.matching import match_descriptors
+from handcraft.verification.matching import match_descriptors, reciprocal_neighbours
 
 SIDE = 100  # pixels of the photos: a rival is more than one away
 DEFAULT = MatchOptions()
@@ -73,6 +73,37 @@ def test_real_sizes(dtype: type, seed: int) -> None:
     expected = oracle.descriptor_matches(query.tolist(), photo.tolist(), places.tolist(), 0.8, 0.01 * SIDE)
     assert pairs(features(query, dtype=dtype), features(photo, places, dtype)) == expected
     assert len(expected) >= 15
+
+
+@settings(max_examples=200)
+@given(DESCRIPTORS, DESCRIPTORS, st.integers(1, 4), st.sampled_from([np.uint8, np.float32]))
+def test_as_plain_python_finds_reciprocal_neighbours(
+    query: list[tuple[int, ...]], photo: list[tuple[int, ...]], count: int, dtype: type
+) -> None:
+    sides = [features(np.reshape(side, (-1, 3)), dtype=dtype) for side in (query, photo)]
+    found, alike = reciprocal_neighbours(*sides, count)
+    assert found.dtype == np.int32
+    assert [(int(i), int(j)) for i, j in found] == oracle.reciprocal_neighbours(query, photo, count)
+    for (i, j), value in zip(found, alike, strict=True):
+        product = sum(x * y for x, y in zip(query[i], photo[j], strict=True))
+        squares = [sum(x * x for x in one) for one in (query[i], photo[j])]
+        assert value == pytest.approx(2 * product / sum(squares) if sum(squares) else 1)
+
+
+@pytest.mark.parametrize("block", [1, 7, 40, 41, 10_000])
+@pytest.mark.parametrize("count", [1, 3])
+def test_blocks_change_no_neighbours(block: int, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(0)
+    sides = [features(generator.integers(0, 3, (number, 4))) for number in (50, 20)]
+    expected = [values.tolist() for values in reciprocal_neighbours(*sides, count)]
+    assert expected[0]
+    monkeypatch.setattr(matching, "BLOCK", block)
+    assert [values.tolist() for values in reciprocal_neighbours(*sides, count)] == expected
+
+
+def test_opposite_descriptors_are_not_alike_at_all() -> None:
+    sides = [features([[1, 2]], dtype=np.float32), features([[-1, -2]], dtype=np.float32)]
+    assert reciprocal_neighbours(*sides, 1)[1].tolist() == [0]
 
 
 @pytest.mark.parametrize("block", [1, 7, 40, 41, 10_000])
