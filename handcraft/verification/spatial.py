@@ -54,7 +54,7 @@ def verify_pairs(
     options: VerificationOptions,
     roi: RegionOfInterest | None = None,
 ) -> Match | None:
-    """The evidence of these pairs, however they were found; None where there is too little.
+    """The evidence of these pairs, however they were found; None where there is too little, or none at all.
 
     rows: (n, 2) int32, feature of the query and feature of the photo. weights: (n,), of each as an
     inlier, 1 where pairs have no other. roi: what to outline in the photo; the whole query without one.
@@ -80,11 +80,11 @@ def verify_pairs(
         inliers,
         points,
     )
-    if found < options.min_inliers or not is_certain(_decades(log_certain), options):
+    if found < options.min_inliers or log_alarms >= 0 or not is_certain(_decades(log_certain), options):
         return None
     to_photo = photo_side * np.array([[1.0], [1.0], [1 / photo_side]])  # of the rows of a homography
     to_query = np.array([1 / query_side, 1 / query_side, 1.0])  # of its columns
-    linear = to_photo * np.append(affine, [0.0, 0.0, 1.0]).reshape(3, 3) * to_query
+    linear = to_photo * np.array([affine[:3], affine[3:], [0.0, 0.0, 1.0]]) * to_query
     plane = to_photo * homography.reshape(3, 3) * to_query if homography[8] > 0 else None
     return Match(
         affine=linear[:2],
@@ -105,7 +105,7 @@ def is_certain(certainty: float, options: VerificationOptions) -> bool:
 
 def project(homography: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Where (n, 2) points go under a (3, 3) homography."""
-    seen = np.column_stack([points, np.ones(len(points))]) @ homography.T
+    seen = points @ homography[:, :2].T + homography[:, 2]
     return np.asarray(seen[:, :2] / seen[:, 2:])
 
 

@@ -1058,8 +1058,8 @@ def test_without_refits_the_match_is_that_of_the_oracle(name: str, degrees: int,
     found = oracle.inliers(suggested, pairs, replace(limits, tolerance=DEFAULT.inlier_tolerance))
     options = {"refits": 0, "hypotheses": 1, "max_false_alarms": math.inf, "min_inliers": 1}
     match = scene.verify(degrees_of_freedom=degrees, frame_trust=trust, **options)
-    if match is None:  # too few pairs agree for any map to be fitted
-        assert len(oracle.inliers(suggested, pairs, limits)) < 3
+    if match is None:  # too few pairs agree for any map to be fitted, or for it to be more than chance
+        assert len(oracle.inliers(suggested, pairs, limits)) < 3 or len(found) < 3
         return
     assert scene.pairs_of(match) == [pairs[i].query for i in found]
     affine = np.array(suggested)
