@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from handcraft.options import FeatureOptions as FeatureOptions
     from handcraft.options import IndexOptions as IndexOptions
     from handcraft.options import MatchOptions as MatchOptions
+    from handcraft.options import PairsOptions as PairsOptions
     from handcraft.options import QueryOptions as QueryOptions
     from handcraft.options import SignatureOptions as SignatureOptions
     from handcraft.options import VerificationOptions as VerificationOptions
@@ -39,6 +40,7 @@ _HOMES = {
     "FeatureOptions": "options",
     "IndexOptions": "options",
     "MatchOptions": "options",
+    "PairsOptions": "options",
     "QueryOptions": "options",
     "SignatureOptions": "options",
     "VerificationOptions": "options",

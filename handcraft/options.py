@@ -186,8 +186,8 @@ class VerificationOptions:
     refits: int = 3  # least-squares affine refits of the best hypothesis
     min_inliers: int = 4  # one-to-one inliers that verify a photo (Philbin et al. 2007)
     # Number of false alarms that verifies a photo (Moisan & Stival 2004), were features spread evenly; as the
-    # windows of any two buildings agree far more often, so small
-    max_false_alarms: float = 1e-10
+    # windows of any two buildings agree more often, so small
+    max_false_alarms: float = 1e-8
     evidence_unit: float = 3.0  # decades fewer than one false alarm that count as much as a photo's votes
 
     def __post_init__(self) -> None:
@@ -292,7 +292,7 @@ class QueryOptions:
     expansion_rounds: int = 3  # at the most; a round that verifies nothing new is the last
     # Number of false alarms below which a photo is an answer that the query is expanded by: fewer than those
     # that verify it, as one error begets others
-    expansion_false_alarms: float = 1e-16
+    expansion_false_alarms: float = 1e-10
     expansion_answers: int = 50  # verified photos that a query is expanded by (Chum et al. 2007)
     expansion_negatives: int = 200  # photos of the fewest votes, for dqe (Arandjelović & Zisserman 2012)
     expansion_geometry: int = 10  # of them, the best, whose features join the query's to verify others
@@ -313,3 +313,16 @@ class QueryOptions:
         _require_share("probe_share", self.probe_share)
         _require("most_directions", self.most_directions, 1)
         _require_method(self.method)
+
+
+@dataclass(frozen=True)
+class PairsOptions:
+    """Which photos of a store are paired."""
+
+    partners: int = 20  # verified, of a photo at the most
+    query: QueryOptions = QueryOptions(
+        verify=True
+    )  # by which each photo is searched with; verified in any case
+
+    def __post_init__(self) -> None:
+        _require("partners", self.partners, 1)

@@ -137,8 +137,8 @@ class Match:
     weight: sum of the inliers' weights: idf, times the similarity of their signatures where there are any.
     evidence: decades by which inliers of the affine map are more than chance: −log10 of the number of false
         alarms (Moisan & Stival 2004), how many photos of chance pairs would have as many. Photos rank by it.
-    certainty: the same of the inliers here, less those that it takes to determine their map; a photo is
-        verified by it.
+    certainty: the same of those inliers here that lie apart, less as many as it takes to determine their map;
+        a photo is verified by it.
     """
 
     affine: NDArray[np.float64]

@@ -30,7 +30,7 @@ def test_every_public_name_is_documented() -> None:
 
 def test_the_public_names() -> None:
     votes = {"Asmk", "Bow", "Signature", "Vlad"}
-    options = {"Feature", "Index", "Match", "Query", "Verification", "Vocabulary", *votes}
+    options = {"Feature", "Index", "Match", "Pairs", "Query", "Verification", "Vocabulary", *votes}
     assert set(handcraft.__all__) == {
         *("Store", "open", "match", "HandcraftError", "__version__"),
         *(f"{name}Options" for name in options),
@@ -114,6 +114,7 @@ def test_every_error_is_a_handcraft_error() -> None:
         "FeatureOptions",
         "IndexOptions",
         "MatchOptions",
+        "PairsOptions",
         "QueryOptions",
         "SignatureOptions",
         "VerificationOptions",

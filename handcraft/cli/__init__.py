@@ -20,6 +20,7 @@ from handcraft.cli.features import features
 from handcraft.cli.index import index
 from handcraft.cli.maintenance import check, info, optimize, remove
 from handcraft.cli.match import match
+from handcraft.cli.pairs import pairs
 from handcraft.cli.query import query
 from handcraft.cli.vocab import vocab
 from handcraft.errors import HandcraftError
@@ -61,7 +62,7 @@ def cli(debug: bool) -> None:
 
 
 for command in (
-    *(index, query, match, build_vocab, vocab, build_vlad, features),
+    *(index, query, match, pairs, build_vocab, vocab, build_vlad, features),
     *(remove, optimize, info, check, evaluate, demo),
 ):
     cli.add_command(command)

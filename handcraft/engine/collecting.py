@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handcraft.engine.indexing import photo_name
+from handcraft.engine.kept import KeptFeatures
 from handcraft.engine.reporting import Progress
-from handcraft.engine.snapshot import Snapshot, segment_file
+from handcraft.engine.snapshot import Snapshot
 from handcraft.errors import PhotoError, StoreError, VocabularyError
 from handcraft.features.extraction import extract_photos
-from handcraft.features.files import FeaturesFile, read_features
 from handcraft.features.registry import fingerprint_of
 from handcraft.options import FeatureOptions, VocabularyOptions
 from handcraft.storage.hdf5 import read_arrays, write_arrays
@@ -62,11 +62,11 @@ def collect(
     sample = DescriptorSample(options.sample, space.dimension, space.dtype, options.seed)
     reused = 0
     if source is not None:
-        reused = _KeptFeatures(source).add_all(sample, progress)
+        reused = _add_all(source, sample, progress)
         paths = [p for p in paths if photo_name(p, source.root) not in source.collection.ids]
     missing: Sequence[Path] = paths
     if kept is not None and kept.manifest.fingerprint == space:
-        missing = _KeptFeatures(kept).add_those_of(paths, sample, progress)
+        missing = _add_those_of(kept, paths, sample, progress)
         reused += len(paths) - len(missing)
     unreadable = []
     extractions = extract_photos(((path, path.name) for path in missing), features, threads)
@@ -84,58 +84,45 @@ def collect(
     return collected
 
 
-class _KeptFeatures:
-    """The features that a store keeps, each file opened once."""
+def _add_those_of(
+    kept: Snapshot, paths: Sequence[Path], sample: DescriptorSample, progress: Progress
+) -> list[Path]:
+    """Add the kept descriptors of the photos at these paths to a sample; return the paths without any."""
+    missing, features = [], KeptFeatures(kept)
+    for done, path in enumerate(paths, 1):
+        image_id = _unchanged(kept, path)
+        found = None if image_id is None else features.of(image_id)
+        if found is None:
+            missing.append(path)
+        else:
+            sample.add(found.descriptors)
+        progress("reading", done, len(paths))
+    return missing
 
-    def __init__(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
-        self._files: dict[int, FeaturesFile] = {}
 
-    def add_those_of(self, paths: Sequence[Path], sample: DescriptorSample, progress: Progress) -> list[Path]:
-        """Add those of the photos at these paths to a sample; return the paths without any."""
-        missing = []
-        for done, path in enumerate(paths, 1):
-            found = self._of_photo(path)
-            if found is None:
-                missing.append(path)
-            else:
-                sample.add(found)
-            progress("reading", done, len(paths))
-        return missing
+def _unchanged(snapshot: Snapshot, path: Path) -> int | None:
+    """The image id of the photo at a path, if it is as it was indexed."""
+    image_id = snapshot.collection.ids.get(photo_name(path, snapshot.root))
+    if image_id is None:
+        return None
+    known = snapshot.photo(image_id)
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    same = (status.st_size, status.st_mtime_ns) == (known.file_size, known.modified_ns)
+    return image_id if same else None
 
-    def _of_photo(self, path: Path) -> NDArray[np.generic] | None:
-        """The descriptors of the photo at a path, if they are kept and it is as it was indexed."""
-        snapshot = self._snapshot
-        image_id = snapshot.collection.ids.get(photo_name(path, snapshot.root))
-        if image_id is None:
-            return None
-        known = snapshot.photo(image_id)
-        try:
-            status = path.stat()
-        except OSError:
-            return None
-        place, local_id = snapshot.collection.place(image_id)
-        unchanged = (status.st_size, status.st_mtime_ns) == (known.file_size, known.modified_ns)
-        if not unchanged or snapshot.manifest.segments[place].features is None:
-            return None
-        return self._segment(place).features(local_id).descriptors
 
-    def add_all(self, sample: DescriptorSample, progress: Progress) -> int:
-        """Add those of all live photos to a sample; return how many photos these are."""
-        live = self._snapshot.collection.live
-        for place, alive in enumerate(live):
-            progress("reading", place, len(live))
-            for local_id in np.flatnonzero(alive):
-                sample.add(self._segment(place).features(int(local_id)).descriptors)
-        progress("reading", len(live), len(live))
-        return len(self._snapshot.collection)
-
-    def _segment(self, place: int) -> FeaturesFile:
-        if place not in self._files:
-            entry = self._snapshot.manifest.segments[place].features
-            assert entry is not None  # the callers have made sure
-            self._files[place] = read_features(segment_file(self._snapshot.store, entry))
-        return self._files[place]
+def _add_all(source: Snapshot, sample: DescriptorSample, progress: Progress) -> int:
+    """Add the descriptors of all live photos to a sample; return how many photos these are."""
+    features, ids = KeptFeatures(source), source.collection.ids.values()
+    for done, image_id in enumerate(ids, 1):
+        found = features.of(image_id)
+        assert found is not None  # the callers have made sure
+        sample.add(found.descriptors)
+        progress("reading", done, len(ids))
+    return len(ids)
 
 
 # --- the sample on disk ---

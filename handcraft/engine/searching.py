@@ -28,8 +28,9 @@ from handcraft.engine.verifying import (
     find_evidence,
     is_verified,
     prepare_query,
+    require_descriptors,
 )
-from handcraft.engine.voting import assign_query, assignments_of, vote
+from handcraft.engine.voting import assign_query, assignments_of, method_of, vote
 from handcraft.engine.writing import stored_options
 from handcraft.errors import PhotoError, StoreError
 from handcraft.features.description import Found
@@ -70,11 +71,7 @@ def query_photo(
     threads: int = 0,
 ) -> QueryResult:
     """Search the photos that show what the query, or its region, shows; raises HandcraftError."""
-    if not len(snapshot.collection):
-        raise StoreError(f"The store {snapshot.store} holds no photos; add some with `handcraft index`.")
-    if options.expand:
-        require_expandable(snapshot, options)
-        options = replace(options, verify=True)
+    options = answerable(snapshot, options)
     threads = threads or available_threads()
     clock = _Clock()
     stored = stored_options(snapshot.manifest)
@@ -85,14 +82,11 @@ def query_photo(
         if stored.upright and options.directions > 1:
             described += describe_turned(found, features, stored.max_features, snapshot, options, roi, pool)
         clock.lap("directions")
-        nearest = max(assignments_of(snapshot, options), options.verification.words if options.verify else 0)
+        nearest = _nearest(snapshot, options)
         assignments = list(pool.map(lambda one: assign_query(snapshot, one, nearest), described))
         clock.lap("words")
     query = _Described(tuple(described), tuple(assignments), roi)
-    ranking = _first_ranking(snapshot, query, options, threads, clock)
-    if options.expand:
-        ranking = _expanded_ranking(snapshot, query, ranking, options, threads)
-        clock.lap("expansion")
+    ranking = _ranking(snapshot, query, options, threads, clock)
     return QueryResult(
         hits=_rank(snapshot, ranking, options),
         features=len(features),
@@ -103,6 +97,33 @@ def query_photo(
         width=photo.width,
         height=photo.height,
     )
+
+
+def answerable(snapshot: Snapshot, options: QueryOptions) -> QueryOptions:
+    """The options, with verification where they expand; raises StoreError where the store cannot answer such
+    queries."""
+    if not len(snapshot.collection):
+        raise StoreError(f"The store {snapshot.store} holds no photos; add some with `handcraft index`.")
+    method_of(snapshot, options)
+    if options.expand:
+        require_expandable(snapshot, options)
+        options = replace(options, verify=True)
+    if options.verify and options.verification.pairing == "descriptors":
+        require_descriptors(snapshot)
+    return options
+
+
+def query_features(snapshot: Snapshot, features: Features, options: QueryOptions) -> tuple[Hit, ...]:
+    """Search the photos that show what these features show, in the one direction that they are described in;
+    on one thread; raises HandcraftError."""
+    nearest = _nearest(snapshot, options)
+    query = _Described((features,), (assign_query(snapshot, features, nearest),), None)
+    return _rank(snapshot, _ranking(snapshot, query, options, 1, _Clock()), options)
+
+
+def _nearest(snapshot: Snapshot, options: QueryOptions) -> int:
+    """How many of the words near each feature are looked up."""
+    return max(assignments_of(snapshot, options), options.verification.words if options.verify else 0)
 
 
 def _extract(
@@ -162,6 +183,16 @@ class _Ranking:
         """Of a photo, 0 where none was found."""
         finding = self.findings.get(image_id)
         return max(finding.match.evidence if finding else 0.0, self.indirect.get(image_id, 0.0))
+
+
+def _ranking(
+    snapshot: Snapshot, query: _Described, options: QueryOptions, threads: int, clock: _Clock
+) -> _Ranking:
+    ranking = _first_ranking(snapshot, query, options, threads, clock)
+    if options.expand:
+        ranking = _expanded_ranking(snapshot, query, ranking, options, threads)
+        clock.lap("expansion")
+    return ranking
 
 
 def _first_ranking(

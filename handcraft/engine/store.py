@@ -7,16 +7,33 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from handcraft.engine import checking, evaluating, indexing, reindexing, searching, vlad, vocabularies
+from handcraft.engine import (
+    checking,
+    evaluating,
+    indexing,
+    pairing,
+    reindexing,
+    searching,
+    vlad,
+    vocabularies,
+)
 from handcraft.engine.checking import CheckReport, StoreInfo
 from handcraft.engine.indexing import AddReport, OptimizeReport
+from handcraft.engine.pairing import PairsReport
 from handcraft.engine.reporting import Progress, silent
 from handcraft.engine.searching import QueryResult
 from handcraft.engine.snapshot import Snapshot, open_snapshot
 from handcraft.engine.vocabularies import VocabularyReport
 from handcraft.errors import HandcraftError
 from handcraft.evaluation.protocols import EvaluationReport
-from handcraft.options import FeatureOptions, IndexOptions, QueryOptions, VladTraining, VocabularyOptions
+from handcraft.options import (
+    FeatureOptions,
+    IndexOptions,
+    PairsOptions,
+    QueryOptions,
+    VladTraining,
+    VocabularyOptions,
+)
 from handcraft.storage.manifest import MANIFEST_FILE
 from handcraft.types import RegionOfInterest
 from handcraft.vocabulary.files import write_vocabulary
@@ -188,6 +205,29 @@ class Store:
             options or QueryOptions(),
             self._threads,
             progress,
+        )
+
+    def pairs(
+        self,
+        output: AnyPath,
+        *,
+        root: AnyPath | None = None,
+        options: PairsOptions | None = None,
+        progress: Progress = silent,
+    ) -> PairsReport:
+        """Search with each photo of the store, and write which photos it is verified with to a text file.
+
+        The file has two names a line, as COLMAP and hloc read them, relative to the folder `root`, the
+        collection's without it; each pair is written once. A run that was interrupted goes on when it is
+        asked for again.
+        """
+        return pairing.write_pairs(
+            self.snapshot,
+            Path(os.path.abspath(output)),
+            options or PairsOptions(),
+            root=Path(root) if root is not None else None,
+            threads=self._threads,
+            progress=progress,
         )
 
     def optimize(self, *, progress: Progress = silent) -> OptimizeReport:

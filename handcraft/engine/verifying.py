@@ -10,14 +10,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from handcraft.engine.kept import KeptFeatures
 from handcraft.engine.methods import encoder_of, signature_options
-from handcraft.engine.snapshot import Snapshot, segment_file
+from handcraft.engine.snapshot import Snapshot
 from handcraft.errors import StoreError
-from handcraft.features.files import FeaturesFile, read_features
 from handcraft.index.geometry import ALL
 from handcraft.options import VerificationOptions
 from handcraft.search.fusion import FusedShortlist
-from handcraft.storage.manifest import SegmentEntry
 from handcraft.types import Features, Match, RegionOfInterest
 from handcraft.verification.correspondences import PhotoSide, QuerySide, query_side
 from handcraft.verification.matching import reciprocal_neighbours
@@ -84,34 +83,34 @@ def comparing_words(
     return compare
 
 
+def require_descriptors(snapshot: Snapshot) -> None:
+    """Raise StoreError where photos cannot be compared by their descriptors."""
+    missing = KeptFeatures(snapshot).missing
+    if missing:
+        raise StoreError(
+            f"The store {snapshot.store} keeps no features of {missing} of its photos to compare them "
+            "by their descriptors; leave --verify-with out, or index them again into a new store, without "
+            "--no-keep-features."
+        )
+
+
 def comparing_descriptors(
     snapshot: Snapshot,
     queries: Sequence[Features],
     options: VerificationOptions,
     roi: RegionOfInterest | None,
 ) -> Compare:
-    """What compares descriptions with photos by the nearest descriptors of the features that are kept; raises
-    StoreError where some are not."""
+    """What compares descriptions with photos by the nearest descriptors, all of which are kept."""
     any_map = replace(options, max_false_alarms=math.inf)
-    files = [_kept_features(snapshot, entry) for entry in snapshot.manifest.segments]
+    kept = KeptFeatures(snapshot)
 
     def compare(number: int, image_id: int) -> Match | None:
-        place, local_id = snapshot.collection.place(image_id)
-        photo = files[place].features(local_id)
+        photo = kept.of(image_id)
+        assert photo is not None
         pairs = reciprocal_neighbours(queries[number], photo, options.neighbours)
         return verify_pairs(queries[number], photo, *pairs, any_map, roi)
 
     return compare
-
-
-def _kept_features(snapshot: Snapshot, entry: SegmentEntry) -> FeaturesFile:
-    if entry.features is None:
-        raise StoreError(
-            f"The store {snapshot.store} keeps no features of {entry.photos} of its photos to compare them "
-            "by their descriptors; leave --verify-with out, or index them again into a new store, without "
-            "--no-keep-features."
-        )
-    return read_features(segment_file(snapshot.store, entry.features))
 
 
 def find_evidence(

@@ -680,14 +680,50 @@ def log_binomial_tail(trials, least, chance):
 
 
 @kernel
-def log_false_alarms(turns, affine, inliers, turn_limit, near, least_alike, sample):
+def count_apart(points, inliers, spacing):
+    """How many inliers there are that lie apart in both photos, each tried after those before it.
+
+    Features close by show the same thing, so that one agrees with a map where another does says little: the
+    geometric bursts of Sattler et al., "Large-scale location recognition and the geometric burstiness
+    problem", CVPR 2016.
+    points: (4, n). inliers: (m,) int64, columns. spacing: squared, in long sides.
+    """
+    apart = np.empty(inliers.shape[0], np.int64)
+    count = 0
+    for i in inliers:
+        crowded = False
+        for j in apart[:count]:
+            x, y = points[0, i] - points[0, j], points[1, i] - points[1, j]
+            u, v = points[2, i] - points[2, j], points[3, i] - points[3, j]
+            if x * x + y * y <= spacing or u * u + v * v <= spacing:
+                crowded = True
+                break
+        if not crowded:
+            apart[count] = i
+            count += 1
+    return count
+
+
+@kernel
+def log_uncertainty(points, turns, affine, inliers, spacing, turn_limit, near, least_alike):
+    """The logarithm of the false alarms of a map by its inliers that lie apart, less those that determine a
+    homography, so that it compares with an affine map; 0 where there are no more. Parameters: of
+    count_apart and log_false_alarms."""
+    apart = count_apart(points, inliers, spacing)
+    if apart <= CORNERS:
+        return 0.0
+    return log_false_alarms(turns, affine, inliers, apart, turn_limit, near, least_alike, CORNERS)
+
+
+@kernel
+def log_false_alarms(turns, affine, inliers, found, turn_limit, near, least_alike, sample):
     """The logarithm of how many maps of chance pairs would have so many inliers: see spatial.Limits.
 
-    turns: (2, n). affine: (6,). inliers: (m,) int64, columns. turn_limit: of transfer_errors. near: the
-    chance that a point falls where a map sends it. least_alike: that a pair is turned as a map says, at the
-    least. sample: how many pairs determine a map, and so are no evidence for it.
+    turns: (2, n). affine: (6,). inliers: (m,) int64, columns. found: how many of them count. turn_limit: of
+    transfer_errors. near: the chance that a point falls where a map sends it. least_alike: that a pair is
+    turned as a map says, at the least. sample: how many pairs determine a map, and so are no evidence for it.
     """
-    count, found = turns.shape[1], inliers.shape[0]
+    count, others = turns.shape[1], turns.shape[1] - inliers.shape[0]
     outlier = np.ones(count, np.bool_)
     outlier[inliers] = False
     x, y = affine[0] + affine[4], affine[3] - affine[1]
@@ -695,7 +731,7 @@ def log_false_alarms(turns, affine, inliers, turn_limit, near, least_alike, samp
     alike = 0
     for i in range(count):
         alike += outlier[i] and turns[0, i] * x + turns[1, i] * y >= least
-    chance = min(near, 1.0) * max(least_alike, alike / (count - found) if count > found else 0.0)
+    chance = min(near, 1.0) * max(least_alike, alike / others if others else 0.0)
     return math.log(count) + log_binomial_tail(count - sample, found - sample, chance)
 
 
@@ -748,8 +784,8 @@ def refit_plane(points, scales, turns, pairs, strict, plausible, chances, corner
         x, y, _ = middle_and_reach(points[0], points[1], chosen[:found])
         a, b, d, e = derivative(current, *project_point(current, x, y))
         local = np.array([a, b, 0.0, d, e, 0.0])
-        alarms = log_false_alarms(
-            turns, local, chosen[:found], turn, near / 4.0**level, least_alike, CORNERS
+        alarms = log_uncertainty(
+            points, turns, local, chosen[:found], square, turn, near / 4.0**level, least_alike
         ) + math.log(LEVELS)
         if alarms < fewest:
             best, fewest = found, alarms
@@ -850,10 +886,10 @@ def verify_rows(
         return 0, 0, 0.0, 0.0
     count = found
     near, least_alike = chances
-    alarms = log_false_alarms(turns, affine, inliers[:found], strict[3], near, least_alike, 1)
-    certain = 0.0
-    if found > CORNERS:  # of an affine map as of a homography, so that they compare
-        certain = log_false_alarms(turns, affine, inliers[:found], strict[3], near, least_alike, CORNERS)
+    alarms = log_false_alarms(turns, affine, inliers[:found], found, strict[3], near, least_alike, 1)
+    certain = log_uncertainty(
+        all_points, turns, affine, inliers[:found], strict[0], strict[3], near, least_alike
+    )
     errors = np.empty(all_points.shape[1])
     transfer_errors(all_points, scales, turns, affine, strict, errors)
     if tries[1] and alarms < WORTHWHILE and errors[inliers[:found]].mean() > PRECISE * strict[0]:

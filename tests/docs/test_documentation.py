@@ -13,7 +13,6 @@ from click.testing import CliRunner
 from photographs import scene
 
 from handcraft.cli import cli
-from handcraft.options import METHODS
 from handcraft.vocabulary.files import read_vocabulary, shipped_vocabulary
 
 PROJECT = Path(__file__).parents[2]
@@ -116,14 +115,12 @@ def test_accuracy_in_the_readme_is_what_was_measured() -> None:
     results = PROJECT / "benchmarks" / "results" / "accuracy.json"
     figures = json.loads(results.read_text(encoding="utf-8"))["figures"]
     text = README.read_text(encoding="utf-8")
-    row = re.compile(r"^\| (kth|oxford1k [a-z_]+) \|" + r" ([\d.]+) \|" * 7 + "$", re.MULTILINE)
-    rows = row.findall(text)
-    assert len(rows) == 3
-    for name, *shown in rows:
-        rankings = {"asmk": ("votes", "verified", "expanded")}
-        kinds = [
-            f"{method}, {kind}" for method in METHODS for kind in rankings.get(method, ("votes", "verified"))
-        ]
-        assert [float(value) for value in shown] == [
-            round(figures[f"{name}, {kind}"]["mAP"], 3) for kind in kinds
-        ]
+    sets = re.search(r"^\| ranked by \| (.*) \|$", text, re.MULTILINE)
+    assert sets
+    rows = re.findall(r"^\| ((?:ASMK|bags|VLAD)[^|]*) \| ([\d. |]+) \|$", text, re.MULTILINE)
+    shown = {
+        f"{name}: {ranking}": float(value)
+        for ranking, values in rows
+        for name, value in zip(sets[1].split(" | "), values.split(" | "), strict=True)
+    }
+    assert shown == {name: round(figure["mAP"], 3) for name, figure in figures.items()}

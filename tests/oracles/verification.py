@@ -198,6 +198,16 @@ def false_alarms(
     )
 
 
+def apart(query: Sequence[Point], photo: Sequence[Point], spacing: float) -> int:
+    """How many inliers lie further apart in both photos than the spacing; each is tried after those before
+    it."""
+    kept: list[int] = []
+    for i in range(len(query)):
+        if all(math.dist(side[i], side[j]) > spacing for side in (query, photo) for j in kept):
+            kept.append(i)
+    return len(kept)
+
+
 def reciprocal_neighbours(
     query: Sequence[Sequence[float]], photo: Sequence[Sequence[float]], count: int
 ) -> list[tuple[int, int]]:

@@ -110,6 +110,8 @@ def test_the_certainty_is_that_of_the_inliers_beyond_four() -> None:
         match = matched(views)
         assert match.homography is not None
         others = len(views[0]) - DETERMINING + 1
+        points = (match.query_points / LONG).tolist(), (match.photo_points / LONG).tolist()
+        apart = oracle.apart(*points, DEFAULT.inlier_tolerance)
         certainties = [
             -math.log10(
                 len(views[0])
@@ -117,7 +119,7 @@ def test_the_certainty_is_that_of_the_inliers_beyond_four() -> None:
                 / others
                 * oracle.false_alarms(
                     others,
-                    match.inliers - DETERMINING + 1,
+                    apart - DETERMINING + 1,
                     DEFAULT.inlier_tolerance / 2**level,
                     1.0,
                     SIZE[1] / LONG,

@@ -639,6 +639,21 @@ def test_max_pairs() -> None:
     assert few.inliers <= 30 < all_of_them.inliers
 
 
+def test_crowded_inliers_are_evidence_but_no_certainty() -> None:
+    """Thirty features within a few pixels, in the query or in the photo, say as much as one."""
+    alone = make_scene(0, true=8, outliers=200)
+    usual = alone.verify(max_false_alarms=math.inf)
+    crowd = make_scene(0, true=30, outliers=200)
+    middle = crowd.query_frames[0, :, 2].copy()
+    crowd.query_frames[:30, :, 2] = middle + (crowd.query_frames[:30, :, 2] - middle) * 0.005
+    crowd.photo_frames[:30, :, 2] = crowd.query_frames[:30, :, 2]
+    match = crowd.verify(max_false_alarms=math.inf)
+    assert usual is not None
+    assert match is not None
+    assert match.evidence > usual.evidence
+    assert match.certainty == 0 < usual.certainty
+
+
 def test_evidence_unit() -> None:
     with pytest.raises(HandcraftError, match=r"^evidence_unit=0.0 is not above 0; give 3, for example\.$"):
         VerificationOptions(evidence_unit=0.0)
@@ -850,10 +865,12 @@ def test_evidence_and_certainty_are_those_of_the_oracle(size: tuple[int, int], t
         assert match.homography is None
         count, width, height = true + outliers, size[0] / max(size), size[1] / max(size)
         share = max(turn / 180, share_turned_alike(scene, match, turn))
-        for decades, sample in ((match.evidence, 1), (match.certainty, 4)):
+        points = (match.query_points / max(size)).tolist(), (match.photo_points / max(size)).tolist()
+        apart = oracle.apart(*points, DEFAULT.inlier_tolerance)
+        for decades, inliers, sample in ((match.evidence, match.inliers, 1), (match.certainty, apart, 4)):
             pairs = count - sample + 1
             alarms = oracle.false_alarms(
-                pairs, match.inliers - sample + 1, DEFAULT.inlier_tolerance, width, height, share
+                pairs, inliers - sample + 1, DEFAULT.inlier_tolerance, width, height, share
             )
             assert decades == pytest.approx(max(0.0, -math.log10(alarms * count / pairs)), abs=1e-6)
 
