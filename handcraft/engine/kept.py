@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from handcraft.engine.snapshot import Snapshot, segment_file
-from handcraft.features.files import FeaturesFile, read_features
+from handcraft.features.files import read_features
 from handcraft.types import Features
 
 
 class KeptFeatures:
-    """The features of the photos of a snapshot, each file opened once, when it is first asked for."""
+    """The features of the photos of a snapshot, which keeps each file open once it was asked for."""
 
     def __init__(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
-        self._files: dict[int, FeaturesFile] = {}
+        self._snapshot, self._files = snapshot, snapshot.features
 
     @property
     def missing(self) -> int:

@@ -14,6 +14,7 @@ from handcraft.engine.methods import (
     vlad_options,
 )
 from handcraft.errors import StoreError
+from handcraft.features.files import FeaturesFile
 from handcraft.index.asmk import AsmkScorer
 from handcraft.index.bow import BowScorer
 from handcraft.index.collection import Collection, make_collection
@@ -30,7 +31,10 @@ from handcraft.vocabulary.vlad import VladModel, read_vlad
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a store held when it was opened; later commits of other processes do not change it."""
+    """What a store held when it was opened; later commits of other processes do not change it.
+
+    scorers, features: of the options and of the segments that were asked for.
+    """
 
     store: Path
     manifest: Manifest
@@ -38,6 +42,7 @@ class Snapshot:
     collection: Collection
     vlad: VladModel | None
     scorers: dict[BowOptions | AsmkOptions, BowScorer | AsmkScorer] = field(default_factory=dict)
+    features: dict[int, FeaturesFile] = field(default_factory=dict)
 
     @property
     def root(self) -> Path:

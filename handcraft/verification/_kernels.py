@@ -688,18 +688,17 @@ def count_apart(points, inliers, spacing):
     problem", CVPR 2016.
     points: (4, n). inliers: (m,) int64, columns. spacing: squared, in long sides.
     """
-    apart = np.empty(inliers.shape[0], np.int64)
+    query_x, query_y, photo_x, photo_y = np.empty((4, inliers.shape[0]))
     count = 0
     for i in inliers:
-        crowded = False
-        for j in apart[:count]:
-            x, y = points[0, i] - points[0, j], points[1, i] - points[1, j]
-            u, v = points[2, i] - points[2, j], points[3, i] - points[3, j]
-            if x * x + y * y <= spacing or u * u + v * v <= spacing:
-                crowded = True
-                break
-        if not crowded:
-            apart[count] = i
+        crowding = 0
+        for j in range(count):  # all of them: without a way out, the loop takes several at a time
+            x, y = points[0, i] - query_x[j], points[1, i] - query_y[j]
+            u, v = points[2, i] - photo_x[j], points[3, i] - photo_y[j]
+            crowding += (x * x + y * y <= spacing) | (u * u + v * v <= spacing)
+        if not crowding:
+            query_x[count], query_y[count] = points[0, i], points[1, i]
+            photo_x[count], photo_y[count] = points[2, i], points[3, i]
             count += 1
     return count
 

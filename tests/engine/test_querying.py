@@ -481,3 +481,20 @@ def test_a_store_without_photos(collection: Path, tmp_path: Path) -> None:
     store.remove(own / "photos")
     with pytest.raises(StoreError, match=r"holds no photos; add some with `handcraft index`"):
         store.query(own / "query.jpg")
+
+
+@pytest.mark.parametrize("pairing", ["words", "descriptors"])
+def test_photos_that_are_removed_meanwhile(collection: Path, tmp_path: Path, pairing: str) -> None:
+    """A store keeps what it opened, though another process removes photos and merges the files away."""
+    own = copy_of(collection, tmp_path)
+    options = QueryOptions(verify=True, verification=VerificationOptions(pairing=pairing))
+    store, other = (handcraft.open(own / ".handcraft") for _ in range(2))
+    save(scene(70), own / "photos" / "new.jpg")
+    other.add(own / "photos")  # a second segment, so that there is something to merge
+    before = ranking(store.query(own / "query.jpg", options=options))
+    other.remove(own / "photos" / "scene-3.jpg")
+    assert ranking(store.query(own / "query.jpg", options=options)) == before
+    other.optimize()
+    assert ranking(store.query(own / "query.jpg", options=options)) == before
+    store.refresh()
+    assert "photos/scene-3.jpg" not in by_name(store.query(own / "query.jpg", options=options).hits)
