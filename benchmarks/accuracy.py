@@ -46,7 +46,7 @@ def main() -> None:
                 figures[f"{name}: {ranking}"] = {
                     "mAP": round(measured.mean_average_precision, 4),
                     "precision@5": round(measured.mean_precision(5), 4),
-                    "ms a query": round(measured.milliseconds, 1),
+                    "ms a query": round(measured.milliseconds or 0, 1),
                     "queries": len(measured.queries),
                 }
     report("accuracy", {"query options": repr(QueryOptions())}, figures)

@@ -57,7 +57,7 @@ def turned_queries(degrees: int, folder: Path) -> Path:
 def measured(store: handcraft.Store, queries: Path, truth: Path, options: QueryOptions) -> dict[str, float]:
     """The figures of the queries in a folder."""
     found = store.evaluate(queries, truth, options=options)
-    return {"mAP": round(found.mean_average_precision, 4), "ms a query": round(found.milliseconds, 1)}
+    return {"mAP": round(found.mean_average_precision, 4), "ms a query": round(found.milliseconds or 0, 1)}
 
 
 def losses(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from handcraft.engine import Store as Store
+    from handcraft.engine import evaluate_rankings as evaluate_rankings
     from handcraft.engine import match as match
     from handcraft.engine import open as open
     from handcraft.errors import HandcraftError as HandcraftError
@@ -32,6 +33,7 @@ __version__ = "0.1.0"
 # Where each public name lives; imported on first use, so that `handcraft --help` stays quick.
 _HOMES = {
     "Store": "engine",
+    "evaluate_rankings": "engine",
     "match": "engine",
     "open": "engine",
     "HandcraftError": "errors",

@@ -32,7 +32,7 @@ def test_the_public_names() -> None:
     votes = {"Asmk", "Bow", "Signature", "Vlad"}
     options = {"Feature", "Index", "Match", "Pairs", "Query", "Verification", "Vocabulary", *votes}
     assert set(handcraft.__all__) == {
-        *("Store", "open", "match", "HandcraftError", "__version__"),
+        *("Store", "open", "match", "evaluate_rankings", "HandcraftError", "__version__"),
         *(f"{name}Options" for name in options),
         *("Features", "Hit", "Match", "RegionOfInterest", "VladTraining"),
     }

@@ -5,7 +5,8 @@ checking: what proves it whole. store: the facade that Python users and the comm
 describing, matching: what needs no store.
 """
 
+from handcraft.engine.evaluating import evaluate_rankings
 from handcraft.engine.matching import match
 from handcraft.engine.store import Store, open
 
-__all__ = ["Store", "match", "open"]
+__all__ = ["Store", "evaluate_rankings", "match", "open"]

@@ -11,7 +11,18 @@ from handcraft.engine.searching import query_photo
 from handcraft.engine.snapshot import Snapshot
 from handcraft.errors import EvaluationError
 from handcraft.evaluation.ground_truth import GroundTruthQuery, read_ground_truth
-from handcraft.evaluation.protocols import EvaluationReport, evaluate, match_names
+from handcraft.evaluation.named_sets import NAMED_SETS, ukbench
+from handcraft.evaluation.protocols import (
+    OXFORD,
+    REVISITED,
+    UKBENCH,
+    EvaluationReport,
+    evaluate,
+    match_names,
+    score,
+)
+from handcraft.evaluation.rankings import read_names, read_rankings
+from handcraft.evaluation.revisited import read_revisited
 from handcraft.features.discovery import find_photos
 from handcraft.options import QueryOptions
 
@@ -52,3 +63,37 @@ def evaluate_store(
         return [hit.name for hit in result.hits]
 
     return evaluate(wanted, list(snapshot.collection.ids), search)
+
+
+def evaluate_rankings(
+    rankings: str | os.PathLike[str],
+    ground_truth: str | os.PathLike[str],
+    *,
+    names: str | os.PathLike[str] | None = None,
+) -> dict[str, EvaluationReport]:
+    """Score rankings that were made anywhere, without photos; a report for each level of difficulty.
+
+    rankings: a file of JSON, CSV or numpy's (evaluation.rankings). ground_truth: a folder of Oxford text
+    files, a JSON file, a gnd_*.pkl of Revisited Oxford or Paris, or the name of a set, "holidays" or
+    "ukbench". names: a text file of the database's photos, one a line, where .npy counts them and the ground
+    truth does not name them, or where the rankings do not hold them all. The levels are easy, medium and
+    hard for the revisited sets, and "" for all others. Raises EvaluationError.
+    """
+    truth, path = Path(ground_truth), Path(rankings)
+    photos = read_names(Path(names)) if names is not None else None
+    if truth.suffix == ".pkl":
+        revisited = read_revisited(truth)
+        found = read_rankings(path, revisited.queries, revisited.photos)
+        return {
+            level: score(queries, found, REVISITED, revisited.photos)
+            for level, queries in revisited.levels.items()
+        }
+    named_set = NAMED_SETS.get(os.fspath(ground_truth))
+    if named_set is not None:
+        found = read_rankings(path, photos or (), photos)
+        known = photos or list({*found, *(name for ranking in found.values() for name in ranking)})
+        protocol = UKBENCH if named_set is ukbench else OXFORD
+        return {"": score(named_set(known), found, protocol, known)}
+    queries = read_ground_truth(truth)
+    found = read_rankings(path, [query.name for query in queries], photos)
+    return {"": score(queries, found, OXFORD, photos or ())}

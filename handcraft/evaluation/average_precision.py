@@ -39,14 +39,21 @@ def average_precision(ranking: Sequence[str], positives: Set[str], junk: Set[str
     return total / len(positives)
 
 
-def precision_at(ranking: Sequence[str], positives: Set[str], junk: Set[str], k: int) -> float:
+def precision_at(
+    ranking: Sequence[str], positives: Set[str], junk: Set[str], k: int, *, capped: bool = False
+) -> float:
     """The fraction of positives among the first `k` photos of `ranking` that are not junk: 0 to 1.
 
-    Always divided by `k`: a ranking that is shorter lost its chance. A name that occurs twice
-    counts where it occurs first. Raises EvaluationError when `k` is below 1.
+    Divided by `k`: a ranking that is shorter lost its chance. capped: no more photos are asked for than it
+    takes to find all positives that the ranking has, as Radenović et al. 2018 measure it. A name that occurs
+    twice counts where it occurs first. Raises EvaluationError when `k` is below 1.
     """
     if k < 1:
         raise EvaluationError(f"There is no precision at {k}; ranks count from 1.")
+    if capped:
+        ranks = [rank for rank, name in enumerate(_without_junk(ranking, junk), 1) if name in positives]
+        k = min(k, max(ranks, default=k))
+        return sum(rank <= k for rank in ranks) / k
     return sum(name in positives for name in islice(_without_junk(ranking, junk), k)) / k
 
 

@@ -66,7 +66,7 @@ def _read_text(path: Path) -> str:
         ) from error
 
 
-def _box(values: list[float], where: str) -> RegionOfInterest:
+def box(values: list[float], where: str) -> RegionOfInterest:
     """`values` x1, y1, x2, y2 as a box; `where` they stand is for the error."""
     x1, y1, x2, y2 = values
     if not (all(map(math.isfinite, values)) and x1 < x2 and y1 < y2):
@@ -124,7 +124,7 @@ def _read_query_line(path: Path) -> tuple[str, RegionOfInterest]:
         raise EvaluationError(
             f'{path}, line {number}: "{line}" is no query; write it as "photo x1 y1 x2 y2", in pixels.'
         )
-    return photo.removeprefix(PREFIX), _box(values, f"{path}, line {number}")
+    return photo.removeprefix(PREFIX), box(values, f"{path}, line {number}")
 
 
 def _read_list(path: Path) -> frozenset[str]:
@@ -184,8 +184,8 @@ def _json_query(name: str, answers: object, path: Path) -> GroundTruthQuery:
             f"{where}: {min(positives & junk)!r} is both relevant and junk; take it out of one list."
         )
     roi = answers.get("roi")
-    box = None if roi is None else _json_box(roi, f"{where}, roi")
-    return GroundTruthQuery(name, name, box, positives, junk)
+    region = None if roi is None else _json_region(roi, f"{where}, roi")
+    return GroundTruthQuery(name, name, region, positives, junk)
 
 
 def _json_names(value: object, where: str) -> frozenset[str]:
@@ -197,12 +197,12 @@ def _json_names(value: object, where: str) -> frozenset[str]:
     return frozenset(value)
 
 
-def _json_box(value: object, where: str) -> RegionOfInterest:
+def _json_region(value: object, where: str) -> RegionOfInterest:
     numbers = isinstance(value, list) and all(type(item) in (int, float) for item in value)
     if not (isinstance(value, list) and numbers and len(value) == 4):
         raise EvaluationError(f"{where}: this is no box; write [x1, y1, x2, y2], in pixels.")
     try:
-        return _box([float(item) for item in value], where)
+        return box([float(item) for item in value], where)
     except OverflowError as error:  # an integer of hundreds of digits
         raise EvaluationError(f"{where}: a number is too large; write pixels of the photo.") from error
 

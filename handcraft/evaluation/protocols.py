@@ -12,22 +12,37 @@ from handcraft.errors import EvaluationError
 from handcraft.evaluation.average_precision import average_precision, precision_at
 from handcraft.evaluation.ground_truth import GroundTruthQuery
 
-PRECISION_RANKS = (1, 5, 10)  # as in Radenović et al. 2018
+
+@dataclass(frozen=True)
+class Protocol:
+    """What is measured besides the average precision. ranks: of the precision. capped: of precision_at."""
+
+    ranks: tuple[int, ...] = (1, 5, 10)  # as in Radenović et al. 2018
+    capped: bool = False
+
+
+OXFORD = Protocol()
+REVISITED = Protocol(capped=True)
+UKBENCH = Protocol(ranks=(4,))  # four times the precision is the score of Nistér & Stewénius 2006
 
 
 @dataclass(frozen=True)
 class QueryResult:
     """The figures of one query.
 
-    name: of the query. average_precision: 0 to 1. precision: at the ranks 1, 5 and 10, 0 to 1.
-    milliseconds: of the search. missing: positives that are not in the store.
+    name: of the query. average_precision: 0 to 1. precision: at the protocol's ranks, 0 to 1.
+    milliseconds: of the search, None of a ranking that was given. missing: positives that are not in the
+    store, or in no ranking. ranked: different photos in its ranking. repeated: photos that stand in it again;
+    they count where they come first.
     """
 
     name: str
     average_precision: float
     precision: dict[int, float]
-    milliseconds: float
+    milliseconds: float | None
     missing: int
+    ranked: int = 0
+    repeated: int = 0
 
 
 @dataclass(frozen=True)
@@ -35,6 +50,7 @@ class EvaluationReport:
     """The figures of all queries, at least one, in the order in which they were searched for."""
 
     queries: tuple[QueryResult, ...]
+    protocol: Protocol = OXFORD
 
     @property
     def mean_average_precision(self) -> float:
@@ -42,22 +58,23 @@ class EvaluationReport:
         return fmean(query.average_precision for query in self.queries)
 
     def mean_precision(self, k: int) -> float:
-        """The mean of the precision at rank `k`, 0 to 1; EvaluationError unless `k` is 1, 5 or 10."""
-        if k not in PRECISION_RANKS:
-            ranks = ", ".join(map(str, PRECISION_RANKS))
+        """The mean of the precision at rank `k`, 0 to 1; EvaluationError unless the protocol has it."""
+        if k not in self.protocol.ranks:
+            ranks = ", ".join(map(str, self.protocol.ranks))
             raise EvaluationError(f"The report has no precision at {k}; its ranks are {ranks}.")
         return fmean(query.precision[k] for query in self.queries)
 
     @property
-    def milliseconds(self) -> float:
-        """The mean time of a search."""
-        return fmean(query.milliseconds for query in self.queries)
+    def milliseconds(self) -> float | None:
+        """The mean time of a search, None of rankings that were given."""
+        times = [query.milliseconds for query in self.queries if query.milliseconds is not None]
+        return fmean(times) if times else None
 
     def as_json(self) -> dict[str, object]:
         """The report as plain JSON types; ranks become strings, as JSON's keys are."""
         return {
             "mean_average_precision": self.mean_average_precision,
-            "mean_precision": {str(k): self.mean_precision(k) for k in PRECISION_RANKS},
+            "mean_precision": {str(k): self.mean_precision(k) for k in self.protocol.ranks},
             "milliseconds": self.milliseconds,
             "queries": [
                 {
@@ -66,6 +83,8 @@ class EvaluationReport:
                     "precision": {str(k): value for k, value in query.precision.items()},
                     "milliseconds": query.milliseconds,
                     "missing": query.missing,
+                    "ranked": query.ranked,
+                    "repeated": query.repeated,
                 }
                 for query in self.queries
             ],
@@ -76,20 +95,24 @@ def match_names(wanted: Iterable[str], present: Sequence[str]) -> dict[str, str]
     """The name in `present` of each name of `wanted`, without those that have none.
 
     Names match when they are equal, else when their last components are, else when these are equal
-    without their extensions: ground truth is often written without folders or extensions. Raises
-    EvaluationError when a name matches two names that are not equal.
+    without their extensions, else when they are so but for upper and lower case: ground truth is often
+    written without folders or extensions. Raises EvaluationError when a name matches two names that are
+    not equal.
     """
     names = set(present)
     by_file: dict[str, set[str]] = {}
     by_stem: dict[str, set[str]] = {}
+    by_letters: dict[str, set[str]] = {}
     for name in names:
         by_file.setdefault(posixpath.basename(name), set()).add(name)
         by_stem.setdefault(_stem(name), set()).add(name)
+        by_letters.setdefault(_stem(name).casefold(), set()).add(name)
     matches = {}
     for name in wanted:
         file = posixpath.basename(name)
         # A name without an extension may hold a dot of its own, so it is looked for whole first.
         found = {name} & names or by_file.get(file) or by_stem.get(file) or by_stem.get(_stem(name))
+        found = found or by_letters.get(_stem(name).casefold())
         if not found:
             continue
         if len(found) > 1:
@@ -110,6 +133,7 @@ def evaluate(
     queries: Sequence[GroundTruthQuery],
     present: Sequence[str],
     search: Callable[[GroundTruthQuery], Sequence[str]],
+    protocol: Protocol = OXFORD,
 ) -> EvaluationReport:
     """Search for each query and compare what was found with the ground truth.
 
@@ -120,30 +144,78 @@ def evaluate(
     Raises EvaluationError before any search when there are no queries, a query has no positives, or
     names do not match one to one, and after a search that gives a name which is not in the store.
     """
+    stored_queries = _in_names_of(queries, present)
+    names = frozenset(present)
+    results = []
+    for query in stored_queries:
+        start = time.perf_counter()
+        ranking = search(query.asked)
+        milliseconds = 1000 * (time.perf_counter() - start)
+        _refuse_unknown(ranking, names, query.asked.name)
+        results.append(_measure(query, ranking, protocol, milliseconds))
+    return EvaluationReport(tuple(results), protocol)
+
+
+def score(
+    queries: Sequence[GroundTruthQuery],
+    rankings: Mapping[str, Sequence[str]],
+    protocol: Protocol = OXFORD,
+    photos: Sequence[str] = (),
+) -> EvaluationReport:
+    """Compare rankings that were made elsewhere with the ground truth.
+
+    rankings: by the name of the query or of its photo. photos: the names in the database, as far as they are
+    known beside those that are ranked. Raises EvaluationError as evaluate does, and for queries that have no
+    ranking.
+    """
+    keys = match_names([query.name for query in queries], list(rankings))
+    of_photos = match_names([query.photo for query in queries if query.name not in keys], list(rankings))
+    lost = [query.name for query in queries if query.name not in keys and query.photo not in of_photos]
+    if lost:
+        raise EvaluationError(
+            f"There are no rankings of {len(lost)} of the {len(queries)} queries, the first is {lost[0]!r}; "
+            "name rankings as the ground truth names its queries, or their photos."
+        )
+    present = list({*photos, *(name for ranking in rankings.values() for name in ranking)})
+    results = []
+    for query in _in_names_of(queries, present):
+        ranking = rankings[keys.get(query.asked.name) or of_photos[query.asked.photo]]
+        results.append(_measure(query, ranking, protocol, None))
+    return EvaluationReport(tuple(results), protocol)
+
+
+@dataclass(frozen=True)
+class _StoredQuery:
+    """A query as it is asked, and its answers by the names of what is ranked. missing: positives that are not
+    there."""
+
+    asked: GroundTruthQuery
+    positives: frozenset[str]
+    junk: frozenset[str]
+    missing: int
+
+
+def _measure(
+    query: _StoredQuery, ranking: Sequence[str], protocol: Protocol, milliseconds: float | None
+) -> QueryResult:
+    precision = {
+        k: precision_at(ranking, query.positives, query.junk, k, capped=protocol.capped)
+        for k in protocol.ranks
+    }
+    ap = average_precision(ranking, query.positives, query.junk)
+    ranked = len(set(ranking))
+    repeated = len(ranking) - ranked
+    return QueryResult(query.asked.name, ap, precision, milliseconds, query.missing, ranked, repeated)
+
+
+def _in_names_of(queries: Sequence[GroundTruthQuery], present: Sequence[str]) -> list[_StoredQuery]:
     if not queries:
         raise EvaluationError("There are no queries to evaluate; give ground truth that has some.")
     matches = match_names({name for query in queries for name in query.positives | query.junk}, present)
-    stored_queries = [_in_stored_names(query, matches) for query in queries]
-    names = frozenset(present)
-    results = []
-    for query, stored in zip(queries, stored_queries, strict=True):
-        start = time.perf_counter()
-        ranking = search(query)
-        milliseconds = 1000 * (time.perf_counter() - start)
-        _refuse_unknown(ranking, names, query.name)
-        results.append(
-            QueryResult(
-                query.name,
-                average_precision(ranking, stored.positives, stored.junk),
-                {k: precision_at(ranking, stored.positives, stored.junk, k) for k in PRECISION_RANKS},
-                milliseconds,
-                missing=sum(name not in matches for name in query.positives),
-            )
-        )
-    return EvaluationReport(tuple(results))
+    return [_in_stored_names(query, matches) for query in queries]
 
 
-def _in_stored_names(query: GroundTruthQuery, matches: Mapping[str, str]) -> GroundTruthQuery:
+def _in_stored_names(query: GroundTruthQuery, matches: Mapping[str, str]) -> _StoredQuery:
     """`query` with positives and junk by their stored names, or their own where they have none."""
     if not query.positives:
         raise EvaluationError(f"The query {query.name!r} has no positives; list at least one relevant photo.")
@@ -159,7 +231,7 @@ def _in_stored_names(query: GroundTruthQuery, matches: Mapping[str, str]) -> Gro
         owners[stored] = name
     positives = frozenset(matches.get(name, name) for name in query.positives)
     junk = frozenset(matches.get(name, name) for name in query.junk)
-    return GroundTruthQuery(query.name, query.photo, query.roi, positives, junk)
+    return _StoredQuery(query, positives, junk, sum(name not in matches for name in query.positives))
 
 
 def _refuse_unknown(ranking: Sequence[str], names: frozenset[str], query: str) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from commands import run, sentence
 from photographs import SCENES, save, scene
@@ -224,3 +226,64 @@ def test_evaluate_votes_by_the_method_that_is_asked_for(own: Path, truth: Path) 
     assert text == "There is no method 'fisher'; the methods are asmk, bow, vlad."
     text = sentence(run(*arguments, "--tau", "1", code=1))
     assert text == "tau=1.0 is not from -1 to below 1; give 0, for example."
+
+
+def test_evaluate_scores_rankings(own: Path, truth: Path) -> None:
+    ranks = own / "ranks.json"
+    names = ["scene-3", "scene-3", "near.jpg", "other", "turned"]
+    ranks.write_text(json.dumps({"three": names}), encoding="utf-8")
+    outcome = run("evaluate", "--ranks", "ranks.json", "--ground-truth", truth)
+    assert outcome.out.splitlines() == [
+        "1 query",
+        "mAP           0.6771",
+        "precision@1   1.0000",
+        "precision@5   0.6000",
+        "precision@10  0.3000",
+    ]
+    assert outcome.err.splitlines() == [
+        "1 relevant photo in no ranking, counted as not found.",
+        "1 photo ranked again, counted where they come first.",
+    ]
+    data = run("evaluate", "--ranks", "ranks.json", "--ground-truth", truth, "--json").data
+    assert data["ranks"] == "ranks.json"
+    assert data["mean_average_precision"] == pytest.approx(0.6771, abs=1e-4)
+    assert data["milliseconds"] is None
+    ranks.write_text('{"three": []}', encoding="utf-8")
+    empty = run("evaluate", "--ranks", "ranks.json", "--ground-truth", truth).err.splitlines()
+    assert empty == ["4 relevant photos in no ranking, counted as not found.", "1 query found nothing."]
+
+
+def test_evaluate_scores_the_levels_of_the_revisited_sets(own: Path) -> None:
+    answer = {"bbx": [0, 0, 9, 9], "easy": [0], "hard": [2], "junk": []}
+    content = {"imlist": ["a", "b", "c"], "qimlist": ["q"], "gnd": [answer]}
+    (own / "gnd.pkl").write_bytes(pickle.dumps(content))
+    np.save(own / "ranks.npy", np.array([[0], [1], [2]]))
+    lines = run("evaluate", "--ranks", "ranks.npy", "--ground-truth", "gnd.pkl").out.splitlines()
+    assert [line for line in lines if line.endswith("query")] == [
+        "easy: 1 query",
+        "medium: 1 query",
+        "hard: 1 query",
+    ]
+    levels = run("evaluate", "--ranks", "ranks.npy", "--ground-truth", "gnd.pkl", "--json").data["levels"]
+    assert [levels[level]["mean_precision"]["5"] for level in levels] == [1.0, pytest.approx(2 / 3), 0.5]
+
+
+def test_evaluate_gives_the_score_of_ukbench(own: Path) -> None:
+    names = [f"ukbench{number:05d}.jpg" for number in range(10_200)]
+    best = {name: [name, *names[number // 4 * 4 : number // 4 * 4 + 3]] for number, name in enumerate(names)}
+    (own / "ranks.json").write_text(json.dumps(best), encoding="utf-8")
+    lines = run("evaluate", "--ranks", "ranks.json", "--ground-truth", "ukbench").out.splitlines()
+    assert lines[0] == "10,200 queries"
+    assert lines[2] == "N-S score     3.2500"
+
+
+def test_evaluate_counts_photos_by_their_names(own: Path, truth: Path) -> None:
+    np.save(own / "ranks.npy", np.array([[0], [1]]))
+    (own / "names.txt").write_text("near.jpg\nother.jpg\n", encoding="utf-8")
+    arguments = ("evaluate", "--ranks", "ranks.npy", "--ground-truth", truth)
+    assert "--names" in sentence(run(*arguments, code=1))
+    assert run(*arguments, "--names", "names.txt").out.splitlines()[1] == "mAP           0.2500"
+
+
+def test_evaluate_needs_queries_or_rankings(own: Path, truth: Path) -> None:
+    assert "with --queries, or rankings with --ranks." in run("evaluate", "--ground-truth", truth, code=2).err

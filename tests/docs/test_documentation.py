@@ -38,6 +38,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     scenes[2].crop((20, 15, 230, 170)).save(folder / "photo.jpg")
     truth = json.dumps({"scene-2.jpg": ["images/scene-2.jpg"]})
     (folder / "ground_truth.json").write_text(truth, encoding="utf-8")
+    ranks = json.dumps({name: [name] for name in json.loads(truth)})
+    (folder / "ranks.json").write_text(ranks, encoding="utf-8")
     truth_folder = folder / "oxford" / "gt"
     truth_folder.mkdir()
     (truth_folder / "scene_1_query.txt").write_text("oxc1_scene-1 10 10 230 170\n", encoding="utf-8")

@@ -40,6 +40,8 @@ def make_query(name: str, positives: set[str], junk: Iterable[str] = ()) -> Grou
         ("st.peter", ["st.jpg", "st.peter.jpg"], "st.peter.jpg"),  # a dot of the name's own
         (".hidden", [".hidden"], ".hidden"),
         ("a", ["a.jpg", "a.jpg"], "a.jpg"),  # the same name twice is one name
+        ("a", ["A.jpg", "b/a.jpg"], "b/a.jpg"),  # the same letters go before those of another case
+        ("St_Peter.JPG", ["x/st_peter.jpg"], "x/st_peter.jpg"),
     ],
 )
 def test_names_match(wanted: str, present: list[str], match: str) -> None:
@@ -48,7 +50,7 @@ def test_names_match(wanted: str, present: list[str], match: str) -> None:
 
 @pytest.mark.parametrize(
     ("wanted", "present"),
-    [("a.jpg", []), ("a", ["aa.jpg", "A.jpg", "b/aa"]), ("a", ["a/b.jpg"]), ("a.jpg.png", ["b.jpg.png"])],
+    [("a.jpg", []), ("a", ["aa.jpg", "b.jpg", "b/aa"]), ("a", ["a/b.jpg"]), ("a.jpg.png", ["b.jpg.png"])],
 )
 def test_names_without_a_match_are_absent(wanted: str, present: list[str]) -> None:
     assert match_names([wanted], present) == {}
@@ -149,7 +151,7 @@ def test_the_time_is_that_of_the_search(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_the_report_as_json() -> None:
     results = (
-        QueryResult("q", 0.5, {1: 1.0, 5: 0.4, 10: 0.2}, 12.0, 1),
+        QueryResult("q", 0.5, {1: 1.0, 5: 0.4, 10: 0.2}, 12.0, 1, 20, 3),
         QueryResult("r", 1.0, {1: 0.0, 5: 0.2, 10: 0.1}, 14.0, 0),
     )
     content = EvaluationReport(results).as_json()
@@ -165,6 +167,8 @@ def test_the_report_as_json() -> None:
                 "precision": {"1": 1.0, "5": 0.4, "10": 0.2},
                 "milliseconds": 12.0,
                 "missing": 1,
+                "ranked": 20,
+                "repeated": 3,
             },
             {
                 "name": "r",
@@ -172,6 +176,8 @@ def test_the_report_as_json() -> None:
                 "precision": {"1": 0.0, "5": 0.2, "10": 0.1},
                 "milliseconds": 14.0,
                 "missing": 0,
+                "ranked": 0,
+                "repeated": 0,
             },
         ],
     }
