@@ -18,10 +18,20 @@ from numba.extending import intrinsic
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a plain loop on first use, keep it on disk, and release the GIL while it runs."""
+    return _compiled(function)
+
+
+def rough_kernel(function: Callable[..., Any]) -> Any:
+    """As kernel; products and sums may be rounded as one, where the processor can, so that the last bits are
+    not the same everywhere: for bounds, which are wider than that."""
+    return _compiled(function, fastmath={"contract"})
+
+
+def _compiled(function: Callable[..., Any], **options: Any) -> Any:
     try:
-        return numba.njit(nogil=True, cache=True)(function)
+        return numba.njit(nogil=True, cache=True, **options)(function)
     except RuntimeError:  # there is no folder that the cache could be written to
-        return numba.njit(nogil=True)(function)
+        return numba.njit(nogil=True, **options)(function)
 
 
 @intrinsic

@@ -162,7 +162,7 @@ class VerificationOptions:
     # One of PAIRINGS: features of the same word, from the index alone; or those whose descriptors match, of a
     # store that keeps features: slower
     pairing: str = "words"
-    depth: int = 100  # photos of the shortlist that are verified
+    depth: int = 200  # photos of the shortlist that are verified, as in VISE (Arandjelović, ox-vgg/vise)
     words: int = 10  # nearest words through which a query feature may find its partner
     # Nearest descriptors of the other photo among which the partners of a feature are, and it among theirs
     neighbours: int = 3
@@ -285,17 +285,17 @@ class QueryOptions:
     probe_features: int = 300  # the strongest, by which directions are told apart
     probe_share: float = 0.5  # how alike, beside the best direction's answer, for it to be described wholly
     most_directions: int = 4  # of them, the best answered; the one in which the photo is held is always
+    # A region with fewer features than this is looked at at twice its size too, where the detector does not
+    # do so anyway: what it shows may be larger elsewhere; 0: never
+    few_features: int = 500
     verification: VerificationOptions = VerificationOptions()
     # One of EXPANSIONS, by which the query asks again with what its verified photos show; it is verified then
     # in any case; "": none
     expand: str = ""
     expansion_rounds: int = 3  # at the most; a round that verifies nothing new is the last
-    # Number of false alarms below which a photo is an answer that the query is expanded by: fewer than those
-    # that verify it, as one error begets others
-    expansion_false_alarms: float = 1e-10
     expansion_answers: int = 50  # verified photos that a query is expanded by (Chum et al. 2007)
     expansion_negatives: int = 200  # photos of the fewest votes, for dqe (Arandjelović & Zisserman 2012)
-    expansion_geometry: int = 10  # of them, the best, whose features join the query's to verify others
+    expansion_geometry: int = 30  # of them, the best, whose features join the query's to verify others
 
     def __post_init__(self) -> None:
         _require("top", self.top, 1)
@@ -309,6 +309,7 @@ class QueryOptions:
         _require("expansion_geometry", self.expansion_geometry, 0)
         _require("directions", self.directions, 1)
         _require_share("direction_weight", self.direction_weight)
+        _require("few_features", self.few_features, 0)
         _require("probe_features", self.probe_features, 1)
         _require_share("probe_share", self.probe_share)
         _require("most_directions", self.most_directions, 1)

@@ -133,6 +133,7 @@ class Match:
         evidence.
     query_points, photo_points: (n, 2) float64, the inliers of the homography if there is one, else of the
         affine map, row by row; each point occurs once.
+    query_features: (n,) int32, which of the features of the query that were compared are those points.
     region: (4, 2) float64, the corners of the query's region mapped into the photo.
     weight: sum of the inliers' weights: idf, times the similarity of their signatures where there are any.
     evidence: decades by which inliers of the affine map are more than chance: −log10 of the number of false
@@ -144,6 +145,7 @@ class Match:
     affine: NDArray[np.float64]
     query_points: NDArray[np.float64]
     photo_points: NDArray[np.float64]
+    query_features: NDArray[np.int32]
     region: NDArray[np.float64]
     weight: float
     evidence: float

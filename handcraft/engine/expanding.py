@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,12 +46,10 @@ def require_expandable(snapshot: Snapshot, options: QueryOptions) -> None:
 
 
 def answers_of(findings: Mapping[int, Finding], options: QueryOptions) -> tuple[int, dict[int, Match]]:
-    """The description of the query that most photos are verified with beyond doubt, of equals the first, and
-    these photos' matches by image id, those of the most evidence, of equals the first."""
-    least = min(options.verification.max_false_alarms, options.expansion_false_alarms)
-    strict = replace(options.verification, max_false_alarms=least)
+    """The description of the query that most photos are verified with, of equals the first, and these photos'
+    matches by image id, those of the most evidence, of equals the first."""
     verified = {
-        image_id: finding for image_id, finding in findings.items() if is_verified(finding.match, strict)
+        i: finding for i, finding in findings.items() if is_verified(finding.match, options.verification)
     }
     counts = Counter(finding.description for finding in verified.values())
     description = min(counts, key=lambda number: (-counts[number], number), default=0)
@@ -140,9 +139,26 @@ def _least_alike(
     return [int(image_id) for image_id in found[~np.isin(found, answers)][:count]]
 
 
+@dataclass(frozen=True)
+class ExpandedSide:
+    """A query's side of the pairs with its answers' features among its own.
+
+    vouched: (n,) float64, of each feature the evidence of the answer that it is from; infinite for the
+    query's own.
+    """
+
+    side: QuerySide
+    vouched: NDArray[np.float64]
+
+    def evidence_of(self, match: Match) -> float:
+        """Of a match with it: an answer vouches for a photo no further than the query vouches for the answer,
+        and half of the inliers are vouched for so far."""
+        return min(match.evidence, float(np.median(self.vouched[match.query_features])))
+
+
 def expand_side(
     snapshot: Snapshot, query: QuerySide, answers: Mapping[int, Match], roi: RegionOfInterest | None
-) -> QuerySide:
+) -> ExpandedSide:
     """A description's side of the pairs, with the features of its answers mapped back into its region: so a
     photo is compared with all of them."""
     box = roi or RegionOfInterest.whole(query.width, query.height)
@@ -151,13 +167,15 @@ def expand_side(
     words = np.concatenate([query.words, *(part.words for part in parts)])
     signatures = np.concatenate([query.signatures, *(part.signatures for part in parts)], axis=1)
     order = np.argsort(words, kind="stable")
-    return replace(
+    side = replace(
         query,
         words=words[order],
         features=np.concatenate([query.features, features])[order],
         frames=np.concatenate([query.frames, *(part.frames for part in parts)]),
         signatures=np.ascontiguousarray(signatures[:, order]),
     )
+    evidence = [math.inf, *(match.evidence for match in answers.values())]
+    return ExpandedSide(side, np.repeat(evidence, [len(query.frames), *(len(part.words) for part in parts)]))
 
 
 def _inside(photo: PhotoSide, match: Match, box: RegionOfInterest) -> PhotoSide:

@@ -35,6 +35,7 @@ from handcraft.engine.writing import stored_options
 from handcraft.errors import PhotoError, StoreError
 from handcraft.features.description import Found
 from handcraft.features.extraction import available_threads, find_features, opencv_threads
+from handcraft.features.registry import closer
 from handcraft.options import FeatureOptions, QueryOptions
 from handcraft.search.fusion import STRENGTH_DEPTH, FusedShortlist, fuse
 from handcraft.search.scoring import Shortlist
@@ -75,7 +76,7 @@ def query_photo(
     threads = threads or available_threads()
     clock = _Clock()
     stored = stored_options(snapshot.manifest)
-    photo, found, features = _extract(path, stored, roi)
+    photo, found, features = _extract(path, stored, roi, options.few_features)
     clock.lap("features")
     with ThreadPoolExecutor(threads) as pool:
         described = [features]
@@ -127,14 +128,18 @@ def _nearest(snapshot: Snapshot, options: QueryOptions) -> int:
 
 
 def _extract(
-    path: Path, options: FeatureOptions, roi: RegionOfInterest | None
+    path: Path, options: FeatureOptions, roi: RegionOfInterest | None, few: int
 ) -> tuple[Photo, Found, Features]:
-    """What is found in the query, and its features in its region, described as it is held."""
+    """What is found in the query, and its features in its region, described as it is held; with a closer look
+    at a region where they are fewer than `few`."""
     with opencv_threads(available_threads()):
         photo, found = find_features(path, options)
         if roi is not None:
             check_region(roi, photo.width, photo.height)
         features = found.describe(0.0, options.max_features, roi)
+        if roi is not None and len(features) < few and closer(options) != options:
+            _, found = find_features(path, closer(options))
+            features = found.describe(0.0, options.max_features, roi)
     if not len(features):
         where = "the region" if roi is not None else "it"
         raise PhotoError(
@@ -257,12 +262,13 @@ def _expanded_ranking(
     if not answers:
         return ranking
     nearest = dict(list(answers.items())[: options.expansion_geometry])
-    side = expand_side(snapshot, _side(snapshot, query, description, options), nearest, query.roi)
+    expanded_side = expand_side(snapshot, _side(snapshot, query, description, options), nearest, query.roi)
     # An answer would share all of its own features with the expanded query.
     others = [i for i in ranking.candidates.ids[: options.verification.depth].tolist() if i not in answers]
-    compare = comparing_words(snapshot, [side], options.verification, query.roi)
-    indirect = find_evidence(compare, _listed(others, 0), len(others), threads)
-    return replace(ranking, indirect={i: finding.match.evidence for i, finding in indirect.items()})
+    compare = comparing_words(snapshot, [expanded_side.side], options.verification, query.roi)
+    found = find_evidence(compare, _listed(others, 0), len(others), threads)
+    indirect = {i: expanded_side.evidence_of(finding.match) for i, finding in found.items()}
+    return replace(ranking, indirect=indirect)
 
 
 def _listed(ids: Sequence[int], description: int) -> FusedShortlist:

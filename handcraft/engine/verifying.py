@@ -55,11 +55,10 @@ def prepare_query(snapshot: Snapshot, features: Features, words: NDArray[np.int3
 def prepare_photo(snapshot: Snapshot, image_id: int, wanted: NDArray[np.bool_] | None = None) -> PhotoSide:
     """A photo's side of the pairs, from the index alone. wanted: (words,), of which words; None: of all."""
     segment, local_id = snapshot.collection.locate(image_id)
-    width, height = (int(side) for side in segment.photos.sizes[local_id])
-    words = segment.geometry.words_of(local_id)
-    chosen = ALL if wanted is None else np.flatnonzero(wanted[words])
+    width, height = segment.photos.sizes[local_id].tolist()
+    chosen = ALL if wanted is None else segment.geometry.places_of(local_id, wanted)
     return PhotoSide(
-        words[chosen],
+        segment.geometry.words_of(local_id)[chosen],
         segment.geometry.frames_of(local_id, max(width, height), chosen),
         width,
         height,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TypeVar
 
 from handcraft.errors import HandcraftError
@@ -63,6 +64,14 @@ def find(photo: DecodedPhoto, options: FeatureOptions) -> Found:
 def extract(photo: DecodedPhoto, options: FeatureOptions) -> Features:
     """The strongest features of a photo as it is held; a blank photo gives none."""
     return find(photo, options).describe(0.0, options.max_features, None)
+
+
+def closer(options: FeatureOptions) -> FeatureOptions:
+    """The options by which a detector looks closer, at a region of few features: at its pixels doubled, and
+    whatever is stronger elsewhere in the photo; the same options where it cannot."""
+    if options.detector != "hessian-affine":
+        return options
+    return replace(options, doubled=True, max_features=sys.maxsize)
 
 
 def directions_around(count: int) -> tuple[float, ...]:

@@ -279,6 +279,22 @@ def locate_signatures(words, starts, ends, firsts, photo, single, photo_ids, fre
 
 
 @kernel
+def choose_words(words, wanted, chosen):
+    """Find the features that have a wanted word.
+
+    words: (f,) uint32. wanted: (w,) bool, of each word of the vocabulary; no others are wanted. Written:
+    chosen (n,) int64, their places, as many as there are; room for f. Returns n.
+    """
+    count = 0
+    for feature in range(words.shape[0]):
+        word = words[feature]
+        if word < wanted.shape[0] and wanted[word]:
+            chosen[count] = feature
+            count += 1
+    return count
+
+
+@kernel
 def add_residual(descriptor, centroid, fresh, residual):
     """Add what is left of a descriptor (d,) when a centroid (d,) is subtracted to a residual (d,) or longer;
     a fresh one is overwritten."""

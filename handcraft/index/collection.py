@@ -6,6 +6,7 @@ pieces scores as one built at once, bit for bit.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -37,10 +38,14 @@ class Collection:
         """(segments + 1,) int64, the image id of each segment's first photo."""
         return np.cumsum([0, *(len(segment) for segment in self.segments)])
 
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [int(start) for start in self.starts]
+
     def place(self, image_id: int) -> tuple[int, int]:
         """The place of an image id's segment, and its local id."""
-        place = int(np.searchsorted(self.starts, image_id, side="right")) - 1
-        return place, image_id - int(self.starts[place])
+        place = bisect_right(self._starts, image_id) - 1
+        return place, image_id - self._starts[place]
 
     def locate(self, image_id: int) -> tuple[Segment, int]:
         """The segment and local id of an image id."""

@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from handcraft.index._kernels import choose_words
 from handcraft.types import Features
 
 _STEPS = 65535  # positions are in this fraction of the photo's long side: 1/64 px at 1024 px
@@ -53,15 +54,23 @@ class Geometry:
         """(f,) uint32, ascending: the words of one photo's features."""
         return self.words[self._rows(local_id)]
 
+    def places_of(self, local_id: int, wanted: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """(n,) int64: which of one photo's features have a word that is wanted, (w,) of each word."""
+        words = self.words_of(local_id)
+        chosen = np.empty(len(words), np.int64)
+        return chosen[: choose_words(words, wanted, chosen)]
+
     def frames_of(
         self, local_id: int, long_side: int, chosen: NDArray[np.integer] | slice = ALL
     ) -> NDArray[np.float64]:
         """(f, 2, 3) float64: the frames of one photo in pixels, in the order of its words. chosen: of which
         of them."""
         rows = self._rows(local_id)
-        positions = self.positions[rows][chosen]
+        # Each position and each shape as one number, which is several times as fast to choose.
+        positions = self.positions[rows].view(np.uint32)[chosen].view(np.uint16)
+        shapes = self.shapes[rows].reshape(-1, 4).view(np.uint64)[chosen].view(np.float16)
         frames = np.empty((len(positions), 2, 3))
-        frames[:, :, :2] = self.shapes[rows][chosen]
+        frames[:, :, :2] = shapes.reshape(-1, 2, 2)
         frames[:, :, 2] = positions * (long_side / _STEPS) - 0.5
         return frames
 

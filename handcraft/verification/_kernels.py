@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from handcraft.compilation import count_ones, kernel
+from handcraft.compilation import count_ones, kernel, rough_kernel
 
 FEWEST = 3  # pairs that determine an affine map
 CORNERS = 4  # those that determine a homography, and so are no evidence for one that is fitted
@@ -24,48 +24,66 @@ STEPS = 1 << 30  # that all weights of pairs make together at the most
 
 
 @kernel
-def pair_words(query_words, query_codes, photo_words, photo_codes, limits, pairs, differences):
-    """Merge two ascending lists of words into all pairs of entries with the same word and like signatures.
+def pair_words(
+    query_words, starts, features, query_codes, photo_words, photo_codes, limits, pairs, words, differences
+):
+    """Find all pairs of a query's and a photo's entries with the same word and like signatures.
 
-    query_words: (q,) uint32; photo_words: (p,) uint32. query_codes: (planes, q) uint64; photo_codes:
-    (planes, p); planes is 0 where there are no signatures. limits: the most pairs of a word, one that makes
-    more makes none; the most bits in which signatures may differ.
-    Written: pairs (n, 2) int32, places in the two lists, and differences (n,) int32, the bits in which their
-    signatures differ; as many as there is room for. Returns the number of pairs.
+    query_words: (u,) uint32, ascending, each once. starts: (u + 1,) int64, where the entries of each start.
+    features: (q,) int32, the feature of each entry. query_codes: (planes, q) uint64. photo_words: (p,)
+    uint32, ascending; photo_codes: (planes, p); planes is 0 where there are no signatures. limits: the most
+    pairs of a word, one that makes more makes none; the most bits in which signatures may differ.
+    Written: pairs (n, 2) int32, feature of the query and entry of the photo; words (n,) uint32; and
+    differences (n,) int32, the bits in which their signatures differ; as many as there is room for. Returns
+    the number of pairs.
     """
     max_pairs_per_word, max_difference = limits
-    q = 0
-    p = 0
+    end, place = 0, 0
     found = 0
-    while q < query_words.shape[0] and p < photo_words.shape[0]:
-        if query_words[q] < photo_words[p]:
-            q += 1
-        elif query_words[q] > photo_words[p]:
-            p += 1
-        else:
-            word = query_words[q]
-            q_end = q
-            while q_end < query_words.shape[0] and query_words[q_end] == word:
-                q_end += 1
-            p_end = p
-            while p_end < photo_words.shape[0] and photo_words[p_end] == word:
-                p_end += 1
-            if (q_end - q) * (p_end - p) <= max_pairs_per_word:
-                for i in range(q, q_end):
-                    for j in range(p, p_end):
-                        difference = 0
-                        for plane in range(query_codes.shape[0]):
-                            difference += np.int64(count_ones(query_codes[plane, i] ^ photo_codes[plane, j]))
-                        if difference > max_difference:
-                            continue
-                        if found < pairs.shape[0]:
-                            pairs[found, 0] = i
-                            pairs[found, 1] = j
-                            differences[found] = difference
-                        found += 1
-            q = q_end
-            p = p_end
+    while end < photo_words.shape[0]:
+        start, word = end, photo_words[end]
+        while end < photo_words.shape[0] and photo_words[end] == word:
+            end += 1
+        place = first_not_below(query_words, word, place)
+        if place == query_words.shape[0]:
+            break
+        if query_words[place] != word:
+            continue
+        first, last = starts[place], starts[place + 1]
+        if (last - first) * (end - start) > max_pairs_per_word:
+            continue
+        for i in range(first, last):
+            for j in range(start, end):
+                difference = 0
+                for plane in range(query_codes.shape[0]):
+                    difference += np.int64(count_ones(query_codes[plane, i] ^ photo_codes[plane, j]))
+                if difference > max_difference:
+                    continue
+                if found < pairs.shape[0]:
+                    pairs[found, 0] = features[i]
+                    pairs[found, 1] = j
+                    words[found] = word
+                    differences[found] = difference
+                found += 1
     return found
+
+
+@kernel
+def first_not_below(values, value, start):
+    """The place, from `start` on, of the first of ascending values that is not below one: by steps that
+    double, then by halves."""
+    low, step = start, 1
+    while low + step <= values.shape[0] and values[low + step - 1] < value:
+        low += step
+        step *= 2
+    high = min(low + step, values.shape[0])
+    while low < high:
+        middle = (low + high) // 2
+        if values[middle] < value:
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 @kernel
@@ -144,12 +162,12 @@ def suggest_maps(query_frames, photo_frames, rows, sides, freedom, points, maps,
         e = (photo[1, 1] * query[0, 0] - photo[1, 0] * query[0, 1]) * factor
         if not anisotropy(a, b, d, e) <= max_anisotropy:
             continue
-        scales[count] = math.sqrt(a * e - b * d)
-        length = max(math.hypot(a + e, d - b), np.finfo(np.float64).tiny)
-        turns[0, count], turns[1, count] = (a + e) / length, (d - b) / length
+        scale, cosine, sine = similarity_of(a, b, d, e)
+        scales[count], turns[0, count], turns[1, count] = scale, cosine, sine
         if degrees == 5:
             a, b, d, e = upright_map(query, photo, query_side / photo_side)
-        a, b, d, e = restrained(a, b, d, e, degrees, trust)
+            scale, cosine, sine = similarity_of(a, b, d, e)
+        a, b, d, e = restrained(a, b, d, e, scale, cosine, sine, degrees, trust)
         x, y = query[0, 2] / query_side, query[1, 2] / query_side
         points[0, count], points[1, count] = x + 0.0, y + 0.0  # -0 is 0, also bit by bit
         points[2, count] = photo[0, 2] / photo_side + 0.0
@@ -165,7 +183,7 @@ def suggest_maps(query_frames, photo_frames, rows, sides, freedom, points, maps,
 def upright_map(query, photo, factor):
     """The map (a, b, d, e) between the ellipses of two frames that leaves the vertical vertical: between the
     lower triangular frames that they have too. factor: of its lengths."""
-    wide, width = math.hypot(query[0, 0], query[0, 1]), math.hypot(photo[0, 0], photo[0, 1])
+    wide, width = length_of(query[0, 0], query[0, 1]), length_of(photo[0, 0], photo[0, 1])
     high = (query[0, 0] * query[1, 1] - query[0, 1] * query[1, 0]) / wide
     height = (photo[0, 0] * photo[1, 1] - photo[0, 1] * photo[1, 0]) / width
     lean = (query[0, 0] * query[1, 0] + query[0, 1] * query[1, 1]) / wide
@@ -179,17 +197,29 @@ def upright_map(query, photo, factor):
 
 
 @kernel
-def restrained(a, b, d, e, degrees, trust):
-    """A map (a, b, d, e) as far as degrees of freedom and trust go: see suggest_maps."""
-    scale = math.sqrt(a * e - b * d)
+def similarity_of(a, b, d, e):
+    """Scale, cosine and sine of the similarity that is nearest to a map of positive determinant."""
+    length = max(length_of(a + e, d - b), np.finfo(np.float64).tiny)
+    return math.sqrt(a * e - b * d), (a + e) / length, (d - b) / length
+
+
+@kernel
+def restrained(a, b, d, e, scale, cosine, sine, degrees, trust):
+    """A map (a, b, d, e) as far as degrees of freedom and trust go: see suggest_maps. scale, cosine, sine: of
+    its similarity."""
     if degrees == 3:
         return scale, 0.0, 0.0, scale
-    length = max(math.hypot(a + e, d - b), np.finfo(np.float64).tiny)
-    cosine, sine = scale * (a + e) / length, scale * (d - b) / length  # of the nearest similarity
+    across, along = scale * cosine, scale * sine
     if degrees == 4:
-        return cosine, -sine, sine, cosine
-    a, b = cosine + trust * (a - cosine), -sine + trust * (b + sine)
-    return a, b, sine + trust * (d - sine), cosine + trust * (e - cosine)
+        return across, -along, along, across
+    a, b = across + trust * (a - across), -along + trust * (b + along)
+    return a, b, along + trust * (d - along), across + trust * (e - across)
+
+
+@kernel
+def length_of(x, y):
+    """Of a vector whose square does not overflow: several times as fast as math.hypot."""
+    return math.sqrt(x * x + y * y)
 
 
 @kernel
@@ -243,46 +273,67 @@ def best_hypotheses(points, maps, scales, turns, pairs, weights, limits, marks, 
     Written: best (k,) int64, the best pairs, of equals the first, and totals (k,) int64, their weights.
     Returns how many have any.
     """
-    error_limit, scale_limit, ratio_limit, turn_limit = limits
-    count = points.shape[1]
-    rough_points, rough_maps = points.astype(np.float32), maps.astype(np.float32)
-    reaches = rough_limits(points, maps, error_limit)
-    bounds = np.zeros(count, np.int32)
-    for h in range(count):
-        area = maps[0, h] * maps[4, h] - maps[1, h] * maps[3, h]
-        if area <= scale_limit**2 and area * scale_limit**2 >= 1:
-            bounds[h] = forward_weight(rough_points, rough_maps[:, h], reaches[h], weights)
+    count, most = points.shape[1], best.shape[0]
+    rough_points, rough_maps = points.astype(np.float32), in_twos(maps)
+    reaches = rough_limits(points, maps, limits[0])
+    bounds = largest_weights(rough_points, rough_maps, reaches, maps, weights, limits[1])
     eighths = np.zeros(count // 8 + 1, np.uint64)  # of eight pairs each, most of which are passed at once
     near = eighths.view(np.uint8)
     found = 0
-    # The most promising come first, of equals the first, so that most need not be looked at.
-    for key in np.sort(np.arange(count) - (bounds.astype(np.int64) << 32)):
-        h = key & np.int64(0xFFFFFFFF)
-        if bounds[h] < max(totals[found - 1] if found == best.shape[0] else 0, 1):
-            break
-        flag_forward(rough_points, rough_maps[:, h], reaches[h], near)
-        a, b, c, d, e, f = maps[0, h], maps[1, h], maps[2, h], maps[3, h], maps[4, h], maps[5, h]
-        shrinkage, scale = 1 / (a * e - b * d), math.sqrt(a * e - b * d)
-        length = math.hypot(a + e, d - b)
-        cosine, sine = (a + e) / length, (d - b) / length
-        total = 0
-        for eighth in range(eighths.shape[0]):
-            if not eighths[eighth]:
+    # The most promising come first, so that most of the others need not be looked at.
+    promising = np.partition(bounds, count - most)[count - most] if count > most else 0
+    for first in (True, False):
+        for h in range(count):
+            if (bounds[h] >= promising) != first:
                 continue
-            for i in range(8 * eighth, 8 * eighth + 8):
-                if not near[i] or marks[0, pairs[0, i]] == h or marks[1, pairs[1, i]] == h:
-                    continue
-                if scales[i] > ratio_limit * scale or scales[i] * ratio_limit < scale:
-                    continue
-                if turns[0, i] * cosine + turns[1, i] * sine < turn_limit:
-                    continue
-                x, y, u, v = points[0, i], points[1, i], points[2, i], points[3, i]
-                if transfer_error(a, b, c, d, e, f, shrinkage, x, y, u, v) <= error_limit:
-                    marks[0, pairs[0, i]] = h
-                    marks[1, pairs[1, i]] = h
-                    total += weights[i]
-        found = insert_best(best, totals, found, h, total)
+            least = max(totals[most - 1] if found == most else 0, 1)
+            if bounds[h] < least:
+                continue
+            flag_forward(rough_points, rough_maps[:, h], reaches[h], near)
+            spare = bounds[h] - least
+            total = one_to_one_weight(
+                points, maps, scales, turns, pairs, weights, limits, marks, eighths, near, h, spare
+            )
+            found = insert_best(best, totals, found, h, total)
     return found
+
+
+@kernel
+def one_to_one_weight(points, maps, scales, turns, pairs, weights, limits, marks, eighths, near, h, spare):
+    """The weight of a hypothesis's inliers, one to one in the pairs' order; 0 where it is too little.
+
+    near: (n,) uint8 or more, 1 where a pair may be one; eighths: the same as uint64. h: the hypothesis, which
+    is written to marks for the points of its inliers. spare: the weight of `near` less the least that is of
+    use. The others: of best_hypotheses.
+    """
+    error_limit, _, ratio_limit, turn_limit = limits
+    a, b, c, d, e, f = maps[0, h], maps[1, h], maps[2, h], maps[3, h], maps[4, h], maps[5, h]
+    shrinkage = 1 / (a * e - b * d)
+    scale, cosine, sine = similarity_of(a, b, d, e)
+    total = 0
+    for eighth in range(eighths.shape[0]):
+        if not eighths[eighth]:
+            continue
+        for i in range(8 * eighth, 8 * eighth + 8):
+            if not near[i]:
+                continue
+            x, y, u, v = points[0, i], points[1, i], points[2, i], points[3, i]
+            if (
+                marks[0, pairs[0, i]] != h
+                and marks[1, pairs[1, i]] != h
+                and scales[i] <= ratio_limit * scale
+                and scales[i] * ratio_limit >= scale
+                and turns[0, i] * cosine + turns[1, i] * sine >= turn_limit
+                and transfer_error(a, b, c, d, e, f, shrinkage, x, y, u, v) <= error_limit
+            ):
+                marks[0, pairs[0, i]] = h
+                marks[1, pairs[1, i]] = h
+                total += weights[i]
+                continue
+            spare -= weights[i]
+            if spare < 0:
+                return 0
+    return total
 
 
 @kernel
@@ -305,9 +356,11 @@ def insert_best(best, totals, found, h, total):
 def rough_limits(points, maps, error_limit):
     """(n,) float32: for each map, the squared error within which float32 surely finds what float64 finds
     within the limit. points, maps: as for best_hypotheses."""
-    reach = 1.0
-    for value in points.flat:
-        reach = max(reach, abs(value))
+    right, down, photo_right, photo_down = 1.0, 1.0, 1.0, 1.0
+    for i in range(points.shape[1]):  # four that do not wait for each other
+        right, down = max(right, abs(points[0, i])), max(down, abs(points[1, i]))
+        photo_right, photo_down = max(photo_right, abs(points[2, i])), max(photo_down, abs(points[3, i]))
+    reach = max(right, down, photo_right, photo_down)
     limits = np.empty(maps.shape[1], np.float32)
     for h in range(maps.shape[1]):
         size = 1.0
@@ -318,31 +371,65 @@ def rough_limits(points, maps, error_limit):
 
 
 @kernel
-def forward_weight(points, map_, limit, weights):
-    """The weight of the points that a map transfers forwards within a squared limit.
-
-    points: (4, n), map_: (6,), limit: float32. weights: (n,) int32.
-    """
-    a, b, c, d, e, f = map_[0], map_[1], map_[2], map_[3], map_[4], map_[5]
-    total = np.int32(0)
-    for i in range(points.shape[1]):
-        x = a * points[0, i] + b * points[1, i] + c - points[2, i]
-        y = d * points[0, i] + e * points[1, i] + f - points[3, i]
-        # int32 throughout, or else the loop takes twice as long
-        total = np.int32(total + np.int32(weights[i] * np.int32(x * x + y * y <= limit)))
-    return total
+def in_twos(maps):
+    """(6, n) maps as float32, with one of zeros where n is odd."""
+    count = maps.shape[1]
+    even = np.zeros((6, count + count % 2), np.float32)
+    even[:, :count] = maps
+    return even
 
 
 @kernel
-def flag_forward(points, map_, limit, near):
-    """Which points a map transfers forwards within a squared limit. Arguments as for forward_weight.
+def largest_weights(points, maps, limits, exact_maps, weights, scale_limit):
+    """(n,) int32: the weight that the inliers of each map have at most, 0 where it changes scale too much.
 
-    Written: near, n uint8 or more, 1 or 0.
+    points: (4, n) float32. maps: of in_twos. limits: of rough_limits. exact_maps: (6, n) float64. weights:
+    (n,) int32. scale_limit: the largest change, either way.
     """
+    count = exact_maps.shape[1]
+    bounds = np.zeros(count, np.int32)
+    for h in range(0, count, 2):
+        other = min(h + 1, count - 1)
+        bounds[h], second = forward_weights(points, maps, h, limits[h], limits[other], weights)
+        if other > h:
+            bounds[other] = second
+    for h in range(count):
+        area = exact_maps[0, h] * exact_maps[4, h] - exact_maps[1, h] * exact_maps[3, h]
+        if not (area <= scale_limit**2 and area * scale_limit**2 >= 1):
+            bounds[h] = 0
+    return bounds
+
+
+@rough_kernel
+def forward_weights(points, maps, h, limit, next_limit, weights):
+    """The weights of the points that a map and the next transfer forwards, each within its squared limit: of
+    two at once, which read each point once.
+
+    points: (4, n), maps: (6, m), limits: float32. weights: (n,) int32.
+    """
+    a, b, c, d, e, f = maps[0, h], maps[1, h], maps[2, h], maps[3, h], maps[4, h], maps[5, h]
+    k = h + 1
+    p, q, r, s, t, u = maps[0, k], maps[1, k], maps[2, k], maps[3, k], maps[4, k], maps[5, k]
+    total, next_total = np.int32(0), np.int32(0)
+    for i in range(points.shape[1]):
+        x, y, photo_x, photo_y = points[0, i], points[1, i], points[2, i], points[3, i]
+        right, down = a * x + (b * y + (c - photo_x)), d * x + (e * y + (f - photo_y))
+        next_right, next_down = p * x + (q * y + (r - photo_x)), s * x + (t * y + (u - photo_y))
+        near, next_near = right * right + down * down <= limit, next_right**2 + next_down**2 <= next_limit
+        # int32 throughout, or else the loop takes twice as long
+        total = np.int32(total + np.int32(weights[i] * np.int32(near)))
+        next_total = np.int32(next_total + np.int32(weights[i] * np.int32(next_near)))
+    return total, next_total
+
+
+@rough_kernel
+def flag_forward(points, map_, limit, near):
+    """Which points a map transfers forwards within a squared limit. points: (4, n), map_: (6,), limit:
+    float32. Written: near, n uint8 or more, 1 or 0."""
     a, b, c, d, e, f = map_[0], map_[1], map_[2], map_[3], map_[4], map_[5]
     for i in range(points.shape[1]):
-        x = a * points[0, i] + b * points[1, i] + c - points[2, i]
-        y = d * points[0, i] + e * points[1, i] + f - points[3, i]
+        x = a * points[0, i] + (b * points[1, i] + (c - points[2, i]))
+        y = d * points[0, i] + (e * points[1, i] + (f - points[3, i]))
         near[i] = x * x + y * y <= limit
 
 
@@ -355,9 +442,7 @@ def transfer_errors(points, scales, turns, affine, limits, errors):
     """
     error_limit, _, ratio_limit, turn_limit = limits
     a, b, c, d, e, f = affine[0], affine[1], affine[2], affine[3], affine[4], affine[5]
-    scale = math.sqrt(a * e - b * d)
-    length = math.hypot(a + e, d - b)
-    cosine, sine = (a + e) / length, (d - b) / length
+    scale, cosine, sine = similarity_of(a, b, d, e)
     shrinkage = 1 / (a * e - b * d)
     for i in range(points.shape[1]):
         x, y, u, v = points[0, i], points[1, i], points[2, i], points[3, i]
@@ -455,16 +540,19 @@ def fit_affine(points, columns, limits, affine):
 def refit(points, scales, turns, pairs, weights, loose, strict, plausible, refits, affine, inliers):
     """Fit a map to its inliers for as long as their weight grows, then drop those that it misses.
 
-    loose, strict: the limits of transfer_errors for the hypothesis's own inliers, and for all that follow.
+    loose, strict: the limits of transfer_errors for the hypothesis's own inliers, and for all that follow,
+    which differ in the first alone.
     plausible: the limits of fit_affine. refits: the most. affine: (6,) float64, the hypothesis, changed into
     the least-squares map of its inliers; inliers that determine no plausible map, such as those on one line,
     keep what it was. Written: inliers (n,) int64. Returns how many.
     """
-    others, fitted = np.empty_like(inliers), np.empty_like(affine)
-    found = find_inliers(points, scales, turns, pairs, affine, loose, others)
+    others, fitted, errors = np.empty_like(inliers), np.empty_like(affine), np.empty(points.shape[1])
+    wider = (max(loose[0], strict[0]), *loose[1:])
+    transfer_errors(points, scales, turns, affine, wider, errors)
+    found = nearest_pairs(errors, loose[0], pairs, others)
     if found < FEWEST:
         return 0
-    best = find_inliers(points, scales, turns, pairs, affine, strict, inliers)
+    best = nearest_pairs(errors, strict[0], pairs, inliers)
     for _ in range(refits):
         if not fit_affine(points, others[:found], plausible, fitted):
             break
@@ -555,7 +643,7 @@ def projection_errors(points, scales, turns, homography, limits, errors):
         if not (w > 0 and error <= error_limit):
             continue
         a, b, d, e = derivative(homography, x, y, w)
-        scale, length = math.sqrt(max(a * e - b * d, 0.0)), math.hypot(a + e, d - b)
+        scale, length = math.sqrt(max(a * e - b * d, 0.0)), length_of(a + e, d - b)
         if scales[i] > ratio_limit * scale or scales[i] * ratio_limit < scale:
             continue
         if turns[0, i] * (a + e) + turns[1, i] * (d - b) < turn_limit * length:
@@ -726,7 +814,7 @@ def log_false_alarms(turns, affine, inliers, found, turn_limit, near, least_alik
     outlier = np.ones(count, np.bool_)
     outlier[inliers] = False
     x, y = affine[0] + affine[4], affine[3] - affine[1]
-    least = turn_limit * math.hypot(x, y)
+    least = turn_limit * length_of(x, y)
     alike = 0
     for i in range(count):
         alike += outlier[i] and turns[0, i] * x + turns[1, i] * y >= least

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,17 @@ class QuerySide:
     height: int
     signatures: NDArray[np.uint64]
     bits: int
+
+    @cached_property
+    def runs(self) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+        """(u,) uint32, each word once, ascending; and (u + 1,) int64, where the entries of each start."""
+        starts = np.flatnonzero(np.diff(self.words.astype(np.int64), prepend=-1))
+        return self.words[starts], np.append(starts, len(self.words))
+
+    @cached_property
+    def similarities(self) -> NDArray[np.float64]:
+        """(bits + 1,): how alike two features are whose signatures differ in so many bits, 0 to 1."""
+        return np.maximum(1 - 2 * np.arange(self.bits + 1) / max(1, self.bits), 0)
 
 
 @dataclass(frozen=True)
@@ -66,15 +78,15 @@ def query_side(
     them pairs need not be alike.
     """
     rows, columns = np.nonzero(words >= 0)
-    values = words[rows, columns].astype(np.uint32)
-    order = np.argsort(values, kind="stable")
+    # Several times as fast as a stable argsort: the features make the keys distinct.
+    entries = np.sort(words[rows, columns].astype(np.uint64) << np.uint64(32) | rows.astype(np.uint64))
     return QuerySide(
-        words=values[order],
-        features=rows[order].astype(np.int32),
+        words=(entries >> np.uint64(32)).astype(np.uint32),
+        features=(entries & np.uint64(0xFFFFFFFF)).astype(np.int32),
         frames=features.frames.astype(np.float64),
         width=features.width,
         height=features.height,
-        signatures=np.empty((0, len(values)), np.uint64) if signatures is None else signatures,
+        signatures=np.empty((0, len(entries)), np.uint64) if signatures is None else signatures,
         bits=bits,
     )
 
@@ -83,15 +95,17 @@ def correspondences(query: QuerySide, photo: PhotoSide, options: VerificationOpt
     """All pairs of features with the same word and like signatures, but for words that pair too many."""
     planes = min(len(query.signatures), len(photo.signatures))  # of both sides, or of none
     limits = options.max_pairs_per_word, int(options.max_difference * query.bits)
-    sides = query.words, query.signatures[:planes], photo.words, photo.signatures[:planes]
+    one, other = query.signatures[:planes], photo.signatures[:planes]
     room = 4 * len(photo.words)  # mostly enough
     while True:
-        pairs, differences = np.empty((room, 2), np.int32), np.empty(room, np.int32)
-        count = pair_words(*sides, limits, pairs, differences)
+        pairs, words, differences = (
+            np.empty((room, 2), np.int32),
+            np.empty(room, np.uint32),
+            np.empty(room, np.int32),
+        )
+        count = pair_words(
+            *query.runs, query.features, one, photo.words, other, limits, pairs, words, differences
+        )
         if count <= room:
-            break
+            return Correspondences(pairs[:count], words[:count], differences[:count])
         room = count
-    pairs, differences = pairs[:count], differences[:count]
-    words = query.words[pairs[:, 0]]
-    pairs[:, 0] = query.features[pairs[:, 0]]
-    return Correspondences(pairs, words, differences)

@@ -8,6 +8,7 @@ the answer is exact and the same on every run.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -42,8 +43,7 @@ def weighted_pairs(
 ) -> tuple[NDArray[np.int32], NDArray[np.floating]]:
     """The pairs of features (n, 2) that share a word, and their weights (n,), as verify has them."""
     found = correspondences(query, photo, options)
-    similarities = np.maximum(1 - 2 * found.differences / max(1, query.bits), 0)
-    return found.pairs, idf[found.words] * similarities
+    return found.pairs, idf.take(found.words) * query.similarities.take(found.differences)
 
 
 def verify_pairs(
@@ -70,10 +70,10 @@ def verify_pairs(
         np.asarray(query.frames, np.float64),
         np.asarray(photo.frames, np.float64),
         rows,
-        weights.astype(np.float64),
+        np.asarray(weights, np.float64),
         (query_side, photo_side),
         corners / query_side,
-        tuple(limits_of(photo, options)),
+        limits_of(photo.width, photo.height, options),
         (options.hypotheses, options.refits),
         affine,
         homography,
@@ -82,17 +82,21 @@ def verify_pairs(
     )
     if found < options.min_inliers or log_alarms >= 0 or not is_certain(_decades(log_certain), options):
         return None
-    to_photo = photo_side * np.array([[1.0], [1.0], [1 / photo_side]])  # of the rows of a homography
-    to_query = np.array([1 / query_side, 1 / query_side, 1.0])  # of its columns
-    linear = to_photo * np.array([affine[:3], affine[3:], [0.0, 0.0, 1.0]]) * to_query
-    plane = to_photo * homography.reshape(3, 3) * to_query if homography[8] > 0 else None
+    scale, across = photo_side / query_side, 1 / query_side
+    to_pixels = np.array([[scale, scale, photo_side], [scale, scale, photo_side], [across, across, 1.0]])
+    linear = affine.reshape(2, 3) * to_pixels[:2]
+    plane = None
+    if homography[8] > 0:
+        plane = homography.reshape(3, 3) * to_pixels
+        plane /= plane[2, 2]
     return Match(
-        affine=linear[:2],
-        homography=None if plane is None else plane / plane[2, 2],
+        affine=linear,
+        homography=plane,
         query_points=points[:2, :count].T * query_side,
         photo_points=points[2:, :count].T * photo_side,
-        region=project(linear if plane is None else plane, corners),
-        weight=float(weights[inliers[:count]].astype(np.float64).sum()),
+        query_features=rows[inliers[:count], 0],
+        region=corners @ linear[:, :2].T + linear[:, 2] if plane is None else project(plane, corners),
+        weight=float(weights[inliers[:count]].sum(dtype=np.float64)),
         evidence=_decades(log_alarms),
         certainty=_decades(log_certain),
     )
@@ -120,14 +124,22 @@ def heaviest(
     """As many pairs as are looked at, and their weights, in their order; of equals the first."""
     if len(rows) <= options.max_pairs:
         return rows, weights
-    chosen = np.sort(np.argsort(-weights, kind="stable")[: options.max_pairs])
-    return rows[chosen], weights[chosen]
+    least = np.partition(weights, -options.max_pairs)[-options.max_pairs]
+    heavier = weights > least
+    equals = np.flatnonzero(weights == least)
+    heavier[equals[: options.max_pairs - np.count_nonzero(heavier)]] = True
+    chosen = np.flatnonzero(heavier)
+    return rows.take(chosen, axis=0), weights.take(chosen)
 
 
+@lru_cache
 def corners_of(roi: RegionOfInterest | None, width: int, height: int) -> NDArray[np.float64]:
-    """(4, 2), the corners of a region, or of the outer border of the whole photo."""
+    """(4, 2), the corners of a region, or of the outer border of the whole photo; not to be written to."""
     box = roi or RegionOfInterest.whole(width, height)
-    return np.array([[box.x1, box.y1], [box.x2, box.y1], [box.x2, box.y2], [box.x1, box.y2]], np.float64)
+    corners = [[box.x1, box.y1], [box.x2, box.y1], [box.x2, box.y2], [box.x1, box.y2]]
+    found = np.array(corners, np.float64)
+    found.flags.writeable = False
+    return found
 
 
 class Limits(NamedTuple):
@@ -151,18 +163,20 @@ class Limits(NamedTuple):
     chances: tuple[float, float]
 
 
-def limits_of(photo: Side, options: VerificationOptions) -> Limits:
-    """What the options ask for in a photo."""
-    area = photo.width * photo.height / max(photo.width, photo.height) ** 2
+@lru_cache
+def limits_of(width: int, height: int, options: VerificationOptions) -> tuple[tuple[float, ...], ...]:
+    """Limits, as a tuple, that the options set in a photo of so many pixels."""
     relative = (
         float(options.max_scale_change),
         float(options.max_relative_scale),
         math.cos(math.radians(options.max_relative_turn)),
     )
-    return Limits(
+    area = width * height / max(width, height) ** 2
+    limits = Limits(
         freedom=(float(options.max_anisotropy), options.degrees_of_freedom, float(options.frame_trust)),
         loose=(options.hypothesis_tolerance**2, *relative),
         strict=(options.inlier_tolerance**2, *relative),
         plausible=(float(options.max_anisotropy), float(options.max_scale_change)),
         chances=(math.pi * options.inlier_tolerance**2 / area, options.max_relative_turn / 180),
     )
+    return tuple(limits)

@@ -58,8 +58,9 @@ class Panels:
 
     def centroids(self, numbers: NDArray[np.integer], dimension: int) -> NDArray[np.generic]:
         """(n, d) uint8 or float32: the centroids of these numbers."""
-        _, steps, _, pack = self.values.shape
-        rows = self.values[numbers // LANES, :, numbers % LANES].reshape(-1, steps * pack)[:, :dimension]
+        # Four bytes are copied at a time, one float32 or four int8: several times as fast as one by one.
+        words = self.values.view(np.uint32)[numbers // LANES, :, numbers % LANES, 0]
+        rows = words.view(self.values.dtype)[:, :dimension]
         return rows.view(np.uint8) ^ OFFSET if rows.dtype == np.int8 else rows
 
 

@@ -79,7 +79,8 @@ def hit_of(rank: int, name: str = "photo.jpg", inliers: int | None = None, score
     match = None
     if inliers is not None:
         points = np.zeros((inliers, 2))
-        match = Match(np.eye(2, 3), points, points, np.zeros((4, 2)), 1.0, 20.0, 18.0)
+        features = np.arange(inliers, dtype=np.int32)
+        match = Match(np.eye(2, 3), points, points, features, np.zeros((4, 2)), 1.0, 20.0, 18.0)
     return Hit(rank, name, Path("/photos") / name, rank, 40, 30, score, match)
 
 

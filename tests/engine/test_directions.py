@@ -204,8 +204,10 @@ def test_a_photo_is_verified_in_the_direction_it_resembles_too(
 def test_a_photo_that_is_tried_twice_has_half_the_evidence_each_time(
     store: handcraft.Store, collection: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    none = np.empty((0, 2))
-    found = Match(np.eye(2, 3), none, none, np.zeros((4, 2)), 1.0, evidence=20.0, certainty=15.0)
+    none, corners = np.empty((0, 2)), np.zeros((4, 2))
+    found = Match(
+        np.eye(2, 3), none, none, np.empty(0, np.int32), corners, 1.0, evidence=20.0, certainty=15.0
+    )
     monkeypatch.setattr(verifying, "verify", lambda *_: found)
     options = QueryOptions(direction_weight=0.0001, probe_share=0.1, verify=True)
     hits = store.query(collection / "photos/scene-3.jpg", options=options).hits

@@ -6,14 +6,28 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from photographs import ONCE, copy_of, ranking, save, scene, similarity, view
 from PIL import Image
 
 import handcraft
+from handcraft.engine.expanding import ExpandedSide, expand_side
 from handcraft.engine.searching import QueryResult, vote_again
+from handcraft.engine.verifying import prepare_query
 from handcraft.errors import HandcraftError, StoreError
-from handcraft.options import BowOptions, IndexOptions, QueryOptions, SignatureOptions, VerificationOptions
+from handcraft.features.extraction import extract_photo
+from handcraft.options import (
+    BowOptions,
+    FeatureOptions,
+    IndexOptions,
+    QueryOptions,
+    SignatureOptions,
+    VerificationOptions,
+)
+from handcraft.types import Features, Match
+from handcraft.verification.correspondences import query_side
+from handcraft.vocabulary.assignment import assign
 
 Ask = Callable[[QueryOptions], QueryResult]
 
@@ -70,13 +84,45 @@ def test_more_answers_change_the_scores(asked: Ask) -> None:
     assert scores(asked(replace(HQE, expansion_answers=1))) != scores(asked(HQE))
 
 
-def test_only_photos_beyond_doubt_are_answers(asked: Ask) -> None:
+def test_only_verified_photos_are_answers(asked: Ask) -> None:
     verified = scores(asked(replace(ONCE, verify=True)))
     assert scores(asked(HQE)) != verified
-    assert scores(asked(replace(HQE, expansion_false_alarms=0.0))) == verified
-    none = replace(HQE, verification=VerificationOptions(max_false_alarms=0.0), expansion_false_alarms=1e-10)
+    none = replace(HQE, verification=VerificationOptions(max_false_alarms=0.0))
     assert asked(none).verified == 0
     assert scores(asked(none)) == verified
+
+
+@pytest.mark.parametrize(
+    ("inliers", "evidence"),
+    [
+        ([0, 1, 2], 50.0),  # the query's own features
+        ([0, 1, 3], 50.0),
+        ([0, 3, 4], 9.0),  # of an answer with an evidence of 9
+        ([3, 4, 5], 9.0),
+        ([5, 5, 3], 50.0),  # of another one with 80
+    ],
+)
+def test_an_answer_vouches_no_further_than_the_query_for_it(inliers: list[int], evidence: float) -> None:
+    side = query_side(
+        Features(np.zeros((6, 2, 3), np.float32), np.zeros((6, 1)), 1, 1), np.zeros((6, 1), np.int32)
+    )
+    expanded = ExpandedSide(side, np.array([np.inf, np.inf, np.inf, 9.0, 9.0, 80.0]))
+    none = np.zeros((3, 2))
+    match = Match(np.eye(2, 3), none, none, np.array(inliers, np.int32), none, 1.0, 50.0, 50.0)
+    assert expanded.evidence_of(match) == evidence
+
+
+def test_answers_are_vouched_for_by_their_evidence(street: Path) -> None:
+    store = handcraft.open(street / ".handcraft")
+    hits = store.query(street / "query.jpg", options=replace(ONCE, verify=True)).hits
+    answers = {hit.image_id: hit.match for hit in hits if hit.match}
+    assert len(answers) > 1
+    _, features = extract_photo(street / "query.jpg", FeatureOptions())
+    words = assign(features.descriptors, store.snapshot.vocabulary, 3).words
+    expanded = expand_side(store.snapshot, prepare_query(store.snapshot, features, words), answers, None)
+    assert len(expanded.vouched) == len(expanded.side.frames)
+    assert np.isinf(expanded.vouched[: len(features)]).all()
+    assert set(expanded.vouched[len(features) :]) == {match.evidence for match in answers.values()}
 
 
 def test_the_geometry_of_answers_changes_the_scores(street: Path, tmp_path: Path) -> None:

@@ -28,8 +28,8 @@ from photographs import (
 from PIL import Image
 
 import handcraft
-from handcraft.errors import PhotoError, StoreError
-from handcraft.options import IndexOptions, QueryOptions, VerificationOptions
+from handcraft.errors import HandcraftError, PhotoError, StoreError
+from handcraft.options import FeatureOptions, IndexOptions, QueryOptions, VerificationOptions
 from handcraft.types import Hit, RegionOfInterest
 
 PHOTOS = SCENES + 2
@@ -139,13 +139,40 @@ def test_a_store_that_moved_with_its_photos_still_finds_them(collection: Path, t
 
 
 def test_a_region_searches_with_the_features_inside_it(store: handcraft.Store, collection: Path) -> None:
-    photo = collection / "photos" / "scene-3.jpg"
-    whole = store.query(photo).features
-    left = store.query(photo, roi=(0, 0, WIDTH / 2, HEIGHT)).features
-    right = store.query(photo, roi=(WIDTH / 2, 0, WIDTH, HEIGHT)).features
+    photo, plain = collection / "photos" / "scene-3.jpg", replace(ONCE, few_features=0)
+    whole = store.query(photo, options=plain).features
+    left = store.query(photo, options=plain, roi=(0, 0, WIDTH / 2, HEIGHT)).features
+    right = store.query(photo, options=plain, roi=(WIDTH / 2, 0, WIDTH, HEIGHT)).features
     assert min(left, right) > 0
     assert left + right == whole
-    assert store.query(photo, roi=(-5, -5, 9999, 9999)).features == whole
+    assert store.query(photo, options=plain, roi=(-5, -5, 9999, 9999)).features == whole
+
+
+def test_few_features_are_looked_at_closer(store: handcraft.Store, query: Path) -> None:
+    """The same region has more features at twice its size, where they are fewer than asked for."""
+    region = (60, 40, 160, 120)
+    plain = store.query(query, options=replace(ONCE, few_features=0), roi=region)
+    assert plain.features > 0
+    for few, closer in ((plain.features, False), (plain.features + 1, True)):
+        found = store.query(query, options=replace(ONCE, few_features=few), roi=region)
+        assert (found.features > plain.features) == closer
+    with pytest.raises(HandcraftError, match=r"few_features=-1 is too small; give 0 or more"):
+        QueryOptions(few_features=-1)
+
+
+def test_a_whole_photo_is_not_looked_at_closer(store: handcraft.Store, query: Path) -> None:
+    """It is described as the photos of the store are."""
+    asked = [ranking(store.query(query, options=replace(ONCE, few_features=few))) for few in (0, 10_000)]
+    assert asked[0] == asked[1]
+
+
+def test_a_detector_that_looks_no_closer(own: Path) -> None:
+    store = handcraft.open(own / "sift", features=FeatureOptions(detector="sift"))
+    store.add(own / "photos")
+    region = (60, 40, 160, 120)
+    assert ranking(store.query(own / "query.jpg", options=ONCE, roi=region)) == ranking(
+        store.query(own / "query.jpg", options=replace(ONCE, few_features=0), roi=region)
+    )
 
 
 def test_a_region_decides_what_is_found(store: handcraft.Store, collection: Path, tmp_path: Path) -> None:

@@ -412,3 +412,11 @@ def test_views_of_a_wall_are_matched(
     first, second, fourth = (extract_photo(folder / f"img{n}.png", options)[1] for n in (1, 2, 4))
     assert correct_matches(first, second, np.loadtxt(folder / "H1to2p")) >= near
     assert correct_matches(first, fourth, np.loadtxt(folder / "H1to4p")) >= far
+
+
+def test_what_can_look_closer() -> None:
+    closer = registry.closer(FeatureOptions(max_features=10))
+    assert closer.doubled
+    assert closer.max_features > 10
+    sift = FeatureOptions(detector="sift")
+    assert registry.closer(sift) == sift

@@ -36,6 +36,17 @@ def test_frames_come_back(width: int, height: int, words: list[int], seed: int) 
     assert frames[:, :, :2].tolist() == shapes.astype(np.float16).tolist()
 
 
+@given(st.lists(st.integers(0, 9), max_size=20), st.sets(st.integers(0, 5)))
+def test_the_features_of_wanted_words(words: list[int], wanted: set[int]) -> None:
+    """A word that the vocabulary, here of six, does not have is never wanted."""
+    features = make_features(len(words), 0)
+    geometry = geometry_of([features], [words])
+    places = geometry.places_of(0, np.isin(np.arange(6), list(wanted)))
+    assert places.tolist() == [place for place, word in enumerate(sorted(words)) if word in wanted]
+    some = geometry.frames_of(0, 300, places)
+    assert some.tolist() == geometry.frames_of(0, 300)[places].tolist()
+
+
 @pytest.mark.parametrize("size", [(1024, 768), (300, 2000), (1, 1), (65536, 2)])
 def test_the_corners_of_a_photo_are_exact(size: tuple[int, int]) -> None:
     """Where its pixels end on the long side, and at its start on the short one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from oracles import verification as oracle
 
 from handcraft.options import VerificationOptions
 from handcraft.types import Features
+from handcraft.verification._kernels import first_not_below
 from handcraft.verification.correspondences import PhotoSide, QuerySide, correspondences, query_side
 
 SIZE = (800, 600)
@@ -48,6 +50,14 @@ def found_pairs(
     assert (found.pairs.dtype, found.words.dtype) == (np.int32, np.uint32)
     assert found.pairs.shape == (len(found.words), 2)
     return [(int(i), int(order[j]), int(word)) for (i, j), word in zip(found.pairs, found.words, strict=True)]
+
+
+@given(st.lists(st.integers(0, 50)), st.integers(-1, 51), st.integers(0, 60))
+def test_the_first_not_below_is_that_of_bisection(values: list[int], value: int, start: int) -> None:
+    """From a start that is not behind it."""
+    ascending = np.array(sorted(values), np.int64)
+    expected = bisect_left(ascending.tolist(), value)
+    assert first_not_below(ascending, value, min(start, expected)) == expected
 
 
 @st.composite

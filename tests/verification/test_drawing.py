@@ -36,6 +36,7 @@ def match_of(
         affine=np.eye(2, 3),
         query_points=starts,
         photo_points=starts if photo_points is None else photo_points,
+        query_features=np.arange(len(starts), dtype=np.int32),
         region=corners(-90, -90, -80, -80) if region is None else region,
         weight=1.0,
         evidence=20.0,

@@ -255,6 +255,16 @@ def test_inliers_are_within_the_tolerance_of_the_map_both_ways() -> None:
             assert np.linalg.norm(errors, axis=1).max() <= DEFAULT.inlier_tolerance * 800 * 1.1
 
 
+def test_inliers_name_their_features_of_the_query() -> None:
+    for seed in range(5):
+        scene = make_scene(seed, MAPS["turned"])
+        match = scene.verify()
+        assert match is not None
+        places = scene.query_frames[match.query_features, :, 2]
+        assert places == pytest.approx(match.query_points, abs=1e-9)
+        assert match.query_features.dtype == np.int32
+
+
 def test_the_weight_is_the_idf_of_the_inliers() -> None:
     scene = make_scene(3)
     match = scene.verify()
