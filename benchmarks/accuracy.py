@@ -10,6 +10,7 @@ from pathlib import Path
 
 import handcraft
 from benchmarks.report import data_folder, report
+from handcraft.evaluation.protocols import EvaluationReport
 from handcraft.options import IndexOptions, QueryOptions, VerificationOptions
 
 DESCRIPTORS = VerificationOptions(pairing="descriptors")
@@ -32,6 +33,16 @@ SETS = {
 }
 
 
+def largest_loss(measured: EvaluationReport, votes: EvaluationReport) -> dict[str, object]:
+    """The query whose average precision falls the most by what comes after the votes, if any does."""
+    losses = [
+        (before.average_precision - after.average_precision, after.name)
+        for before, after in zip(votes.queries, measured.queries, strict=True)
+    ]
+    loss, query = max(losses)
+    return {"largest loss": {"query": query, "AP": round(loss, 4)}} if loss > 0 else {}
+
+
 def main() -> None:
     data = data_folder()
     figures: dict[str, object] = {}
@@ -41,13 +52,15 @@ def main() -> None:
             if not store.exists:
                 store.add(data / database)
                 store.add(data / database, options=IndexOptions(method="vlad"))  # beside the default
+            reports: dict[str, EvaluationReport] = {}
             for ranking, options in RANKINGS.items():
-                measured = store.evaluate(data / queries, data / truth, options=options)
+                reports[ranking] = measured = store.evaluate(data / queries, data / truth, options=options)
                 figures[f"{name}: {ranking}"] = {
                     "mAP": round(measured.mean_average_precision, 4),
                     "precision@5": round(measured.mean_precision(5), 4),
                     "ms a query": round(measured.milliseconds or 0, 1),
                     "queries": len(measured.queries),
+                    **largest_loss(measured, reports[ranking.split(",")[0]]),
                 }
     report("accuracy", {"query options": repr(QueryOptions())}, figures)
 
