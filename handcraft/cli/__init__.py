@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from handcraft import __version__
+from handcraft.cli.benchmark import benchmark
 from handcraft.cli.build_vlad import build_vlad
 from handcraft.cli.build_vocab import build_vocab
 from handcraft.cli.demo import demo
@@ -63,7 +64,7 @@ def cli(debug: bool) -> None:
 
 for command in (
     *(index, query, match, pairs, build_vocab, vocab, build_vlad, features),
-    *(remove, optimize, info, check, evaluate, demo),
+    *(remove, optimize, info, check, evaluate, benchmark, demo),
 ):
     cli.add_command(command)
 

@@ -321,8 +321,10 @@ def end_with_unreadable(errors: Sequence[PhotoError], *, listed: bool) -> None:
 
 
 def count(number: int, noun: str) -> str:
-    """A number and its noun: 1 photo, 2,000 photos."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    """A number and its noun: 1 photo, 2,000 photos, 3 queries."""
+    if number != 1:
+        noun = noun.removesuffix("y") + "ies" if noun.endswith("y") else noun + "s"
+    return f"{number:,} {noun}"
 
 
 def size(number: float) -> str:

@@ -111,7 +111,7 @@ def _of_rankings(ranks: Path, ground_truth: str, names: Path | None, as_json: bo
 
 
 def _queries(report: EvaluationReport) -> str:
-    return count(len(report.queries), "query").replace("querys", "queries")
+    return count(len(report.queries), "query")
 
 
 def _print(report: EvaluationReport) -> None:
@@ -135,4 +135,4 @@ def _print(report: EvaluationReport) -> None:
     if repeated:
         click.echo(f"{count(repeated, 'photo')} ranked again, counted where they come first.", err=True)
     if empty:
-        click.echo(f"{count(empty, 'query').replace('querys', 'queries')} found nothing.", err=True)
+        click.echo(f"{count(empty, 'query')} found nothing.", err=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -20,7 +18,8 @@ from handcraft.engine.writing import stored_options
 from handcraft.errors import HandcraftError, PhotoError
 from handcraft.features.extraction import available_threads, find_features, opencv_threads
 from handcraft.options import PairsOptions, QueryOptions
-from handcraft.storage.atomic import disk_error, make_folder, write_atomically
+from handcraft.storage.atomic import make_folder, write_atomically
+from handcraft.storage.journal import Journal, key_of
 from handcraft.storage.locks import writer_lock
 from handcraft.types import Features
 
@@ -62,8 +61,9 @@ def write_pairs(
     start = time.perf_counter()
     names = _written_names(snapshot, root)
     query = answerable(snapshot, _every_candidate(options))
-    with _journal(output, _key(snapshot, options)) as journal:
-        partners, unreadable = dict(journal.read()), []
+    with _journal(output, key_of(asdict(snapshot.manifest), asdict(options))) as journal:
+        partners: dict[int, list[int]] = dict(journal.read())
+        unreadable: list[PhotoError] = []
         resumed, todo = len(partners), [i for i in names if i not in partners]
         progress("pairing", resumed, len(names))
         searcher = _Searcher(snapshot, query, options.partners)
@@ -72,7 +72,7 @@ def write_pairs(
                 unreadable.append(found)
             else:
                 partners[image_id] = found
-                journal.append(image_id, found)
+                journal.append([image_id, found])
             progress("pairing", done, len(names))
         pairs = sorted({(min(a, b), max(a, b)) for a, found in partners.items() for b in found})
         lines = [f"{names[a]} {names[b]}\n" for a, b in pairs]
@@ -153,50 +153,14 @@ class _Searcher:
 # --- what an interrupted run leaves ---
 
 
-class _Journal:
-    """Partners by image id, a line of JSON each; of its last line there may be a part."""
-
-    def __init__(self, path: Path, key: str) -> None:
-        self._path, self._key = path, key
-
-    def read(self) -> Iterator[tuple[int, list[int]]]:
-        """What was found for the same store and options; of others nothing, and it is begun anew."""
-        try:
-            lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True)
-        except FileNotFoundError:
-            lines = []
-        except (OSError, UnicodeDecodeError) as error:
-            raise HandcraftError(f"{self._path} cannot be read ({error}); remove it.") from error
-        whole = [line for line in lines if line.endswith("\n")]
-        if whole[:1] != [f"{self._key}\n"]:
-            whole = [f"{self._key}\n"]
-        write_atomically(self._path, "".join(whole).encode())
-        for line in whole[1:]:
-            image_id, found = json.loads(line)
-            yield image_id, found
-
-    def append(self, image_id: int, found: Sequence[int]) -> None:
-        try:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps([image_id, list(found)]) + "\n")
-        except OSError as error:
-            raise disk_error(self._path, error) from error
-
-
 @contextmanager
-def _journal(output: Path, key: str) -> Iterator[_Journal]:
+def _journal(output: Path, key: str) -> Iterator[Journal]:
     """The journal of a run that writes this file; removed when it is done."""
     folder = output.with_name(f"{output.name}.partial")
     make_folder(folder)
     with writer_lock(folder, "pairs", what="The list in"):
-        yield _Journal(folder / JOURNAL_FILE, key)
+        yield Journal(folder / JOURNAL_FILE, key)
         (folder / JOURNAL_FILE).unlink()
     for file in folder.iterdir():
         file.unlink()
     folder.rmdir()
-
-
-def _key(snapshot: Snapshot, options: PairsOptions) -> str:
-    """What the partners depend on, as a digest."""
-    facts = json.dumps([asdict(snapshot.manifest), asdict(options)], default=str)
-    return hashlib.blake2b(facts.encode(), digest_size=16).hexdigest()

@@ -51,10 +51,15 @@ def precision_at(
     if k < 1:
         raise EvaluationError(f"There is no precision at {k}; ranks count from 1.")
     if capped:
-        ranks = [rank for rank, name in enumerate(_without_junk(ranking, junk), 1) if name in positives]
+        ranks = ranks_of_positives(ranking, positives, junk)
         k = min(k, max(ranks, default=k))
         return sum(rank <= k for rank in ranks) / k
     return sum(name in positives for name in islice(_without_junk(ranking, junk), k)) / k
+
+
+def ranks_of_positives(ranking: Sequence[str], positives: Set[str], junk: Set[str]) -> list[int]:
+    """The ranks of the positives that `ranking` has, from 1, junk and repeated names left out, ascending."""
+    return [rank for rank, name in enumerate(_without_junk(ranking, junk), 1) if name in positives]
 
 
 def _without_junk(ranking: Sequence[str], junk: Set[str]) -> Iterator[str]:

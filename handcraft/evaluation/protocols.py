@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from handcraft.errors import EvaluationError
-from handcraft.evaluation.average_precision import average_precision, precision_at
+from handcraft.evaluation.average_precision import average_precision, precision_at, ranks_of_positives
 from handcraft.evaluation.ground_truth import GroundTruthQuery
+
+SHOWN = 20  # photos of each ranking that a report names
+RIGHT, WRONG, JUNK = "right", "wrong", "junk"
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ class QueryResult:
     name: of the query. average_precision: 0 to 1. precision: at the protocol's ranks, 0 to 1.
     milliseconds: of the search, None of a ranking that was given. missing: positives that are not in the
     store, or in no ranking. ranked: different photos in its ranking. repeated: photos that stand in it again;
-    they count where they come first.
+    they count where they come first. positives: how many there are. ranks: of those that were found. first:
+    the first SHOWN photos, each with its mark: RIGHT, WRONG or JUNK.
     """
 
     name: str
@@ -43,6 +47,9 @@ class QueryResult:
     missing: int
     ranked: int = 0
     repeated: int = 0
+    positives: int = 0
+    ranks: tuple[int, ...] = ()
+    first: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -194,6 +201,11 @@ class _StoredQuery:
     junk: frozenset[str]
     missing: int
 
+    def mark(self, name: str) -> str:
+        if name in self.junk:
+            return JUNK
+        return RIGHT if name in self.positives else WRONG
+
 
 def _measure(
     query: _StoredQuery, ranking: Sequence[str], protocol: Protocol, milliseconds: float | None
@@ -204,8 +216,18 @@ def _measure(
     }
     ap = average_precision(ranking, query.positives, query.junk)
     ranked = len(set(ranking))
-    repeated = len(ranking) - ranked
-    return QueryResult(query.asked.name, ap, precision, milliseconds, query.missing, ranked, repeated)
+    return QueryResult(
+        name=query.asked.name,
+        average_precision=ap,
+        precision=precision,
+        milliseconds=milliseconds,
+        missing=query.missing,
+        ranked=ranked,
+        repeated=len(ranking) - ranked,
+        positives=len(query.positives),
+        ranks=tuple(ranks_of_positives(ranking, query.positives, query.junk)),
+        first=tuple((name, query.mark(name)) for name in ranking[:SHOWN]),
+    )
 
 
 def _in_names_of(queries: Sequence[GroundTruthQuery], present: Sequence[str]) -> list[_StoredQuery]:
@@ -241,3 +263,22 @@ def _refuse_unknown(ranking: Sequence[str], names: frozenset[str], query: str) -
                 f"The search for {query!r} gave {name!r}, which is not in the store; "
                 "give the rankings stored names."
             )
+
+
+RECALLS = 101  # of a precision-recall curve: 0, 0.01, ... 1
+
+
+def precision_recall(report: EvaluationReport) -> list[float]:
+    """The mean precision of all queries at the recalls 0, 0.01, … 1: of each query the best precision at that
+    recall or a larger one, 0 where it is not reached (Manning, Raghavan & Schütze, "Introduction to
+    information retrieval", 2008, section 8.4)."""
+    total = [0.0] * RECALLS
+    for query in report.queries:
+        best = [0.0] * RECALLS
+        for found, rank in enumerate(query.ranks, 1):
+            reached = found * (RECALLS - 1) // query.positives
+            best[reached] = max(best[reached], found / rank)
+        for place in range(RECALLS - 2, -1, -1):
+            best[place] = max(best[place], best[place + 1])
+        total = [sum(pair) for pair in zip(total, best, strict=True)]
+    return [value / len(report.queries) for value in total]

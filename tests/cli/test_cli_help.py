@@ -46,7 +46,7 @@ COMMANDS = commands_of(cli)
 
 def test_the_commands_are_those_of_the_issue() -> None:
     maintenance = {"remove", "optimize", "info", "check"}
-    asking = {"query", "match", "pairs", "features", "evaluate", "demo"}
+    asking = {"query", "match", "pairs", "features", "evaluate", "benchmark", "demo"}
     expected = {"index", "build-vocab", "vocab", "build-vlad", *asking, *maintenance}
     assert set(cli.commands) == expected
     assert {name for name in COMMANDS if " " in name} == {"vocab info", "features show"}
