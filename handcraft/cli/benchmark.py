@@ -14,6 +14,7 @@ from handcraft.options import DETECTORS
 
 EPILOG = """\b
 Example:
+  handcraft benchmark own --photos images --queries queries --ground-truth ground_truth.json --check
   handcraft benchmark own --root . --photos images --queries queries --ground-truth ground_truth.json
   handcraft benchmark own --photos images --queries queries --ground-truth ground_truth.json --methods asmk
 """
@@ -57,6 +58,7 @@ OWN = "own"
 @click.option(
     "--ground-truth", default="gt", show_default=True, help="Ground truth of your own set, below the root."
 )
+@click.option("--check", is_flag=True, help="Say whether the data set is complete, and no more.")
 @threads_option
 @json_option
 def benchmark(
@@ -71,6 +73,7 @@ def benchmark(
     photos: str,
     queries: str,
     ground_truth: str,
+    check: bool,
     threads: int,
     as_json: bool,
 ) -> None:
@@ -82,7 +85,7 @@ def benchmark(
     matplotlib.
     """
     with reporting() as progress:
-        from handcraft.cli.benchmark_report import table, write_report
+        from handcraft.cli.benchmark_report import size_of, table, write_report
         from handcraft.engine.benchmarking import BenchmarkOptions, open_material, run_benchmark
 
         dataset = _dataset(name, Dataset(root.resolve().name, photos, queries, ground_truth))
@@ -91,6 +94,9 @@ def benchmark(
             options = replace(options, rankings=tuple(methods.split(",")))
         folder = output or Path(f"benchmark-{name}")
         material = open_material(dataset, root, distractors)
+        if check:
+            click.echo(f"{material.title}: {size_of(material)}: complete")
+            return
         results = run_benchmark(material, folder, options, threads=threads, progress=progress)
         write_report(folder, results, dataset, material, progress)
     if as_json:

@@ -41,7 +41,7 @@ def table(results: Mapping[str, Any], dataset: Dataset) -> str:
     levels = list(rows[0][2]["levels"])
     columns = [f"mAP {level}".strip() for level in levels]
     lines = [
-        f"{dataset.title}: {_size(results)}",
+        f"{dataset.title}: {_size(results['photos'], results['distractors'], results['queries'])}",
         "",
         f"| ranked by | {' | '.join(columns)} | ms a query |",
         f"|---|{'---|' * len(columns)}---|",
@@ -55,10 +55,14 @@ def table(results: Mapping[str, Any], dataset: Dataset) -> str:
     return "\n".join(lines)
 
 
-def _size(results: Mapping[str, Any]) -> str:
-    distractors = results["distractors"]
+def size_of(material: Material) -> str:
+    """How many photos and queries a data set has."""
+    return _size(len(material.photos), len(material.distractors), len(material.queries))
+
+
+def _size(photos: int, distractors: int, queries: int) -> str:
     beside = f" and {count(distractors, 'distractor')}" if distractors else ""
-    return f"{count(results['photos'], 'photo')}{beside}, {count(results['queries'], 'query')}"
+    return f"{count(photos, 'photo')}{beside}, {count(queries, 'query')}"
 
 
 def write_report(

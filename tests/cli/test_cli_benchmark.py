@@ -59,6 +59,11 @@ def test_what_is_wrong_is_said_in_a_sentence(data: Path, arguments: tuple[str, .
     assert not (data / "benchmark-own").exists()
 
 
+def test_checking_measures_nothing(data: Path) -> None:
+    assert run(*OWN, "--check", "--distractors", "photos").out == "copy: 10 photos, 1 query: complete\n"
+    assert not (data / "benchmark-own").exists()
+
+
 def test_what_to_download(data: Path) -> None:
     said = sentence(run("benchmark", "oxford5k", "--root", "oxford", code=1))
     assert said.startswith("There are no photos in ")
