@@ -1,8 +1,8 @@
 """What each default is worth: mAP with one option changed at a time.
 
 ASMK*, verified, on oxford1k's boxed queries and whole photos and on kth, queries as they are held. Rows that
-change the features index the photos anew, with the shipped words of the detector; rows of other numbers of words
-with words trained on the photos of HANDCRAFT_DATA/train. All others ask the stores of the defaults.
+change the features index the photos anew, with the shipped words of the detector; rows of other numbers of
+words with words trained on the photos of HANDCRAFT_DATA/train. All others ask the stores of the defaults.
 """
 
 from __future__ import annotations

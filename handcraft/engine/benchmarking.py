@@ -282,9 +282,11 @@ class _Run:
         if name == "exhaustive":
             everything = replace(options.verification, depth=len(snapshot.collection))
             options = replace(options, verification=everything)
-        journal = Journal(self._folder / f"{name}.jsonl", key_of(asdict(snapshot.manifest), asdict(options)))
-        found = {query: (seconds, ids) for query, seconds, ids in journal.read()}
         queries = _queries(self._material)
+        asked = [(query.name, str(self._photos[query.name]), query.roi) for query in queries]
+        key = key_of(asdict(snapshot.manifest), asdict(options), asked)
+        journal = Journal(self._folder / f"{name}.jsonl", key)
+        found = {query: (seconds, ids) for query, seconds, ids in journal.read()}
         for query in queries:
             if query.name not in found:
                 roi = None if self._material.held_out else query.roi
@@ -295,8 +297,8 @@ class _Run:
         names = self._names(snapshot)
         rankings = {query: [names[image_id] for image_id in ids] for query, (_, ids) in found.items()}
         reports = {
-            level: score(asked, rankings, self._material.protocol, tuple(names.values()))
-            for level, asked in self._material.levels.items()
+            level: score(of_level, rankings, self._material.protocol, tuple(names.values()))
+            for level, of_level in self._material.levels.items()
         }
         return {
             "query": asdict(options),

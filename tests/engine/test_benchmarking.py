@@ -113,6 +113,19 @@ def test_other_photos_are_asked_anew(
     assert len(asked) == 2
 
 
+def test_other_regions_under_the_same_names_are_asked_anew(
+    material: Material, own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = replace(SOME, rankings=("asmk",))
+    before = run_benchmark(material, tmp_path / "out", one)
+    asked = count_queries(monkeypatch)
+    part = {"relevant": TRUTH["query.jpg"], "roi": [0, 0, 100, 100]}
+    (own / "truth.json").write_text(json.dumps({**TRUTH, "query.jpg": part}))
+    after = run_benchmark(open_material(OWN, own), tmp_path / "out", one)
+    assert len(asked) == 2
+    assert figures(after, "ASMK*")["levels"] != figures(before, "ASMK*")["levels"]
+
+
 def test_every_ranking_on_its_detectors(material: Material, tmp_path: Path) -> None:
     results = run_benchmark(
         material, tmp_path / "out", BenchmarkOptions(detectors=("hessian-affine", "sift"))
