@@ -24,7 +24,7 @@ from handcraft.engine.store import Store
 from handcraft.engine.store import open as open_store
 from handcraft.errors import EvaluationError, HandcraftError
 from handcraft.evaluation.datasets import Dataset, Material, open_dataset
-from handcraft.evaluation.ground_truth import GroundTruthQuery
+from handcraft.evaluation.ground_truth import GroundTruthQuery, require_box_of
 from handcraft.evaluation.protocols import EvaluationReport, precision_recall, score
 from handcraft.features.discovery import find_photos
 from handcraft.features.images import read_colour
@@ -40,7 +40,6 @@ from handcraft.options import (
 from handcraft.storage.atomic import make_folder, write_atomically
 from handcraft.storage.journal import Journal, key_of
 from handcraft.storage.locks import writer_lock
-from handcraft.types import RegionOfInterest
 
 LIBRARIES = ("handcraft", "numpy", "numba", "opencv-contrib-python", "h5py", "scikit-learn", "pillow")
 VLAD_DIMENSION = 128  # as published (Jégou & Chum 2012)
@@ -162,12 +161,13 @@ def _query_photos(material: Material, folder: Path) -> dict[str, Path]:
         path = folder / f"{query.name}.png"
         cropped[query.name] = path
         if not path.exists():
-            write_atomically(path, _crop(material.queries[query.name], query.roi))
+            write_atomically(path, _crop(material.queries[query.name], query))
     return cropped
 
 
-def _crop(path: Path, roi: RegionOfInterest | None) -> bytes:
-    photo = Image.fromarray(read_colour(path, 1 << 20))
+def _crop(path: Path, query: GroundTruthQuery) -> bytes:
+    photo, roi = Image.fromarray(read_colour(path, 1 << 20)), query.roi
+    require_box_of(query, *photo.size)
     if roi is not None:
         photo = photo.crop((round(roi.x1), round(roi.y1), round(roi.x2), round(roi.y2)))
     written = io.BytesIO()
@@ -291,6 +291,8 @@ class _Run:
             if query.name not in found:
                 roi = None if self._material.held_out else query.roi
                 result = query_photo(snapshot, self._photos[query.name], options, roi, self._threads)
+                if roi is not None:
+                    require_box_of(query, result.width, result.height)
                 found[query.name] = result.seconds["total"], [hit.image_id for hit in result.hits]
                 journal.append([query.name, *found[query.name]])
             self._progress(f"{self._features.detector}, {name}", len(found), len(queries))

@@ -10,7 +10,7 @@ from handcraft.engine.reporting import Progress, silent
 from handcraft.engine.searching import query_photo
 from handcraft.engine.snapshot import Snapshot
 from handcraft.errors import EvaluationError
-from handcraft.evaluation.ground_truth import GroundTruthQuery, read_ground_truth
+from handcraft.evaluation.ground_truth import GroundTruthQuery, read_ground_truth, require_box_of
 from handcraft.evaluation.named_sets import NAMED_SETS, ukbench
 from handcraft.evaluation.protocols import (
     OXFORD,
@@ -58,6 +58,7 @@ def evaluate_store(
     def search(query: GroundTruthQuery) -> list[str]:
         nonlocal done
         result = query_photo(snapshot, paths[names[query.photo]], everything, query.roi, threads)
+        require_box_of(query, result.width, result.height)
         done += 1
         progress("querying", done, len(wanted))
         return [hit.name for hit in result.hits]

@@ -18,6 +18,7 @@ from handcraft.types import RegionOfInterest
 PREFIX = "oxc1_"  # what Oxford's query files put before a photo's name; those of Paris do not
 JSON_FORM = '{"query.jpg": ["relevant.jpg", ...], ...}'
 QUERY_KEYS = ("relevant", "junk", "roi")
+BOX_SLACK = 0.01  # of the long side, by which a box may reach beyond its photo
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,19 @@ def box(values: list[float], where: str) -> RegionOfInterest:
             "it needs x1 < x2 and y1 < y2, in pixels."
         )
     return RegionOfInterest(x1, y1, x2, y2)
+
+
+def require_box_of(query: GroundTruthQuery, width: int, height: int) -> None:
+    """Raise EvaluationError for a box that reaches beyond its photo, of this size in pixels: it was drawn in
+    one of another size. A hundredth of the long side is forgiven, as published boxes are not exact."""
+    roi, slack = query.roi, BOX_SLACK * max(width, height)
+    if roi is None:
+        return
+    if min(roi.x1, roi.y1) < -slack or roi.x2 > width + slack or roi.y2 > height + slack:
+        raise EvaluationError(
+            f"The box {roi.x1:g} {roi.y1:g} {roi.x2:g} {roi.y2:g} of the query {query.name!r} reaches beyond "
+            f"its photo {query.photo!r}, which has {width} x {height} pixels; scale boxes as the photos are."
+        )
 
 
 # --- Oxford text files ---

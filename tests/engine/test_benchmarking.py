@@ -179,6 +179,15 @@ def test_revisited_queries_are_cropped(own: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(cropped, whole[30:200, 40:291])
 
 
+@pytest.mark.parametrize("held_out", [False, True])
+def test_a_box_of_another_size_of_photo(own: Path, tmp_path: Path, held_out: bool) -> None:
+    answers = {"relevant": ["scene-3.jpg"], "roi": [10, 10, 900, 100]}
+    (own / "truth.json").write_text(json.dumps({"query.jpg": answers}))
+    material = open_material(replace(OWN, held_out=held_out), own)
+    with pytest.raises(EvaluationError, match=r"^The box 10 10 900 100 .* has 240 x 180 pixels; scale boxes"):
+        run_benchmark(material, tmp_path / "out", SOME)
+
+
 def test_a_vocabulary_of_other_photos(material: Material, own: Path, tmp_path: Path) -> None:
     others = tmp_path / "others"
     others.mkdir()

@@ -115,6 +115,13 @@ def test_verification_decides_a_ranking(tmp_path: Path, collection: Path) -> Non
     assert figures == [0, 1]
 
 
+def test_a_box_of_another_size_of_photo(store: handcraft.Store, queries: Path, tmp_path: Path) -> None:
+    answers = {"relevant": ["scene-6.jpg"], "roi": [0, 0, 3000, 2000]}
+    truth = write_json(tmp_path / "truth.json", {"six.jpg": answers})
+    with pytest.raises(EvaluationError, match=r"^The box 0 0 3000 2000 .* reaches beyond"):
+        store.evaluate(queries, truth)
+
+
 def test_junk_counts_neither_way(store: handcraft.Store, queries: Path, tmp_path: Path) -> None:
     first = store.query(queries / "three.jpg").hits[0].name
     others = [name for name in TRUTH["three.jpg"] if not first.endswith(name)]

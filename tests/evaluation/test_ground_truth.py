@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from handcraft.errors import EvaluationError
-from handcraft.evaluation.ground_truth import GroundTruthQuery, read_ground_truth
+from handcraft.evaluation.ground_truth import GroundTruthQuery, read_ground_truth, require_box_of
 from handcraft.types import RegionOfInterest
 
 JSON_FORM = '{"query.jpg": ["relevant.jpg", ...], ...}'
@@ -30,6 +30,31 @@ def sentence(path: Path) -> str:
     assert "\n" not in words
     assert words.endswith(".")
     return words.replace(str(path), "PATH")
+
+
+@pytest.mark.parametrize(
+    ("box", "fits"),
+    [
+        (None, True),
+        ((0, 0, 100, 60), True),
+        ((-0.5, -0.9, 100.9, 61), True),
+        ((-1.1, 0, 100, 60), False),
+        ((0, 0, 101.1, 60), False),
+        ((0, 0, 100, 61.5), False),
+    ],
+)
+def test_boxes_of_photos_of_another_size(box: tuple[float, float, float, float] | None, fits: bool) -> None:
+    roi = RegionOfInterest(*box) if box else None
+    query = GroundTruthQuery("q", "p.jpg", roi, frozenset(["a"]), frozenset())
+    if fits:
+        require_box_of(query, 100, 60)
+        return
+    with pytest.raises(EvaluationError) as error:
+        require_box_of(query, 100, 60)
+    assert str(error.value).endswith(
+        "of the query 'q' reaches beyond its photo 'p.jpg', which has 100 x 60 pixels; scale boxes as the "
+        "photos are."
+    )
 
 
 # --- Oxford text files ---
