@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 import os
-import zlib
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +14,7 @@ from PIL import Image
 
 from handcraft.cli.common import count
 from handcraft.cli.plots import save_precision_recall, save_tradeoff
-from handcraft.engine.benchmarking import RANKINGS
+from handcraft.engine.benchmarking import RANKINGS, crop
 from handcraft.engine.reporting import Progress
 from handcraft.evaluation.datasets import Dataset, Material
 from handcraft.features.images import read_colour
@@ -28,7 +28,7 @@ section { border-top: 1px solid #ccc; padding: 1rem 0; }
 h2 { font-size: 1rem; margin: 0 0 .5rem; }
 ol { display: flex; flex-wrap: wrap; gap: .5rem; list-style: none; padding: 0; margin: 0; }
 li { width: 160px; font-size: .75rem; overflow-wrap: anywhere; }
-img { display: block; max-width: 100%; border: 4px solid #999; }
+img { display: block; max-width: 100%; border: 4px solid #999; box-sizing: border-box; }
 .right img { border-color: #2a7d2a; }
 .wrong img { border-color: #b3261e; }
 .junk img { border-color: #c9a227; }
@@ -142,20 +142,31 @@ class _Thumbnails:
 
     def __init__(self, folder: Path, material: Material) -> None:
         self._folder, self._material = folder, material
+        self._asked = {query.name: query for query in material.asked}
         make_folder(folder)
 
     def of_query(self, name: str) -> str:
-        """The picture of a query's photo, relative to the page."""
-        return self._of(self._material.queries[name])
+        """The picture of what a query shows, its region if it has one, relative to the page."""
+        query = self._asked[name]
+        target = self._target(f"{name}, {query.roi}")
+        if not target.exists():
+            self._save(crop(self._material.queries[name], query), target)
+        return f"{self._folder.name}/{target.name}"
 
     def of_photo(self, name: str) -> str:
         """The picture of a photo by its name from the folder of the data set."""
-        return self._of(Path(os.path.normpath(self._material.root / name)))
-
-    def _of(self, path: Path) -> str:
-        target = self._folder / f"{path.stem}-{zlib.crc32(bytes(path)):08x}.jpg"
+        target = self._target(name)
         if not target.exists():
-            picture = Image.fromarray(read_colour(path, THUMBNAIL))
-            with target.open("wb") as file:
-                picture.save(file, "JPEG", quality=QUALITY)
+            path = Path(os.path.normpath(self._material.root / name))
+            self._save(Image.fromarray(read_colour(path, THUMBNAIL)), target)
         return f"{self._folder.name}/{target.name}"
+
+    def _target(self, what: str) -> Path:
+        """The file of the picture of what is called so."""
+        digest = hashlib.blake2b(what.encode("utf-8", "surrogateescape"), digest_size=8)
+        return self._folder / f"{digest.hexdigest()}.jpg"
+
+    def _save(self, picture: Image.Image, target: Path) -> None:
+        picture.thumbnail((THUMBNAIL, THUMBNAIL))
+        with target.open("wb") as file:
+            picture.save(file, "JPEG", quality=QUALITY)

@@ -42,6 +42,7 @@ from handcraft.storage.journal import Journal, key_of
 from handcraft.storage.locks import writer_lock
 
 LIBRARIES = ("handcraft", "numpy", "numba", "opencv-contrib-python", "h5py", "scikit-learn", "pillow")
+WHOLE = 1 << 20  # pixels: no photo is so large
 VLAD_DIMENSION = 128  # as published (Jégou & Chum 2012)
 
 
@@ -157,27 +158,28 @@ def _query_photos(material: Material, folder: Path) -> dict[str, Path]:
         return material.queries
     make_folder(folder)
     cropped = {}
-    for query in _queries(material):
+    for query in material.asked:
         path = folder / f"{query.name}.png"
         cropped[query.name] = path
         if not path.exists():
-            write_atomically(path, _crop(material.queries[query.name], query))
+            write_atomically(path, _as_png(crop(material.queries[query.name], query)))
     return cropped
 
 
-def _crop(path: Path, query: GroundTruthQuery) -> bytes:
-    photo, roi = Image.fromarray(read_colour(path, 1 << 20)), query.roi
+def crop(path: Path, query: GroundTruthQuery) -> Image.Image:
+    """What the photo of a query shows in its region, upright, pixel by pixel; raises HandcraftError."""
+    photo = Image.fromarray(read_colour(path, WHOLE))
     require_box_of(query, *photo.size)
-    if roi is not None:
-        photo = photo.crop((round(roi.x1), round(roi.y1), round(roi.x2), round(roi.y2)))
+    roi = query.roi
+    if roi is None:
+        return photo
+    return photo.crop((round(roi.x1), round(roi.y1), round(roi.x2), round(roi.y2)))
+
+
+def _as_png(picture: Image.Image) -> bytes:
     written = io.BytesIO()
-    photo.save(written, "PNG")
+    picture.save(written, "PNG")
     return written.getvalue()
-
-
-def _queries(material: Material) -> list[GroundTruthQuery]:
-    """Each query once, of whichever level."""
-    return list({query.name: query for level in material.levels.values() for query in level}.values())
 
 
 class _Run:
@@ -282,7 +284,7 @@ class _Run:
         if name == "exhaustive":
             everything = replace(options.verification, depth=len(snapshot.collection))
             options = replace(options, verification=everything)
-        queries = _queries(self._material)
+        queries = self._material.asked
         asked = [(query.name, str(self._photos[query.name]), query.roi) for query in queries]
         key = key_of(asdict(snapshot.manifest), asdict(options), asked)
         journal = Journal(self._folder / f"{name}.jsonl", key)

@@ -164,6 +164,11 @@ class Material:
     held_out: bool
     distractors: tuple[Path, ...] = ()
 
+    @property
+    def asked(self) -> list[GroundTruthQuery]:
+        """Each query once, of whichever level."""
+        return list({query.name: query for level in self.levels.values() for query in level}.values())
+
 
 def open_dataset(dataset: Dataset, root: Path, found: Sequence[Path], asked: Sequence[Path]) -> Material:
     """What a data set holds; raises EvaluationError for what is missing, and says where it comes from.

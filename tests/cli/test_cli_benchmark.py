@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from commands import run, sentence
+from PIL import Image
 
 TRUTH = {"query.jpg": {"relevant": ["scene-3.jpg", "near.jpg"], "junk": ["turned.jpg"]}}
 OWN = ("benchmark", "own", "--photos", "photos", "--queries", ".", "--ground-truth", "truth.json")
@@ -36,6 +37,16 @@ def test_a_set_of_one_s_own(data: Path) -> None:
     assert (page.count('class="right"'), page.count('class="junk"'), page.count('class="wrong"')) == (2, 1, 7)
     for plot in ("precision-recall.svg", "map-time.svg"):
         assert "ASMK* + SP" in (folder / plot).read_text()
+
+
+def test_the_region_of_a_query_is_shown(data: Path) -> None:
+    part = {"relevant": ["scene-3.jpg"], "roi": [10, 20, 130, 80]}
+    (data / "truth.json").write_text(json.dumps({"query.jpg": part}))
+    run(*OWN, "--methods", "asmk", "--output", "out")
+    page = (data / "out" / "hessian-affine-asmk.html").read_text()
+    picture = re.findall(r'class="query"><img src="([^"]+)"', page)[0]
+    with Image.open(data / "out" / picture) as image:
+        assert image.size == (120, 60)
 
 
 def test_json(data: Path) -> None:
