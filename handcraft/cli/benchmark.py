@@ -15,7 +15,6 @@ from handcraft.options import DETECTORS
 EPILOG = """\b
 Example:
   handcraft benchmark own --photos images --queries queries --ground-truth ground_truth.json --check
-  handcraft benchmark own --root . --photos images --queries queries --ground-truth ground_truth.json
   handcraft benchmark own --photos images --queries queries --ground-truth ground_truth.json --methods asmk
 """
 OWN = "own"

@@ -107,6 +107,12 @@ def test_command_reference_is_current() -> None:
     assert PAGE.read_text(encoding="utf-8") == reference(), "run python -m docs.reference"
 
 
+def test_the_page_of_the_defaults_is_current() -> None:
+    from docs.defaults import PAGE, page
+
+    assert PAGE.read_text(encoding="utf-8") == page(), "run python -m docs.defaults"
+
+
 def test_links_between_pages_lead_somewhere() -> None:
     for page in [*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"), *PROJECT.glob("data/*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
