@@ -159,10 +159,8 @@ def _query_photos(material: Material, folder: Path) -> dict[str, Path]:
     make_folder(folder)
     cropped = {}
     for query in material.asked:
-        path = folder / f"{query.name}.png"
-        cropped[query.name] = path
-        if not path.exists():
-            write_atomically(path, _as_png(crop(material.queries[query.name], query)))
+        cropped[query.name] = folder / f"{query.name}.png"
+        write_atomically(cropped[query.name], _as_png(crop(material.queries[query.name], query)))
     return cropped
 
 
@@ -199,6 +197,19 @@ class _Run:
         self._options, self._threads, self._progress = options, threads, progress
         self._features = FeatureOptions(detector=detector)
         make_folder(folder)
+        self._require_same_words()
+
+    def _require_same_words(self) -> None:
+        """Raise HandcraftError where the folder has a store of other words than are asked for."""
+        train = [os.path.abspath(folder) for folder in self._options.train]
+        key, path = key_of(train, self._options.words if train else 0), self._folder / "words"
+        if not path.exists():
+            write_atomically(path, key.encode())
+        elif path.read_bytes() != key.encode():
+            raise HandcraftError(
+                f"The benchmark in {self._folder} was made with another vocabulary; give the same --train "
+                "and --words, or another --output."
+            )
 
     @property
     def _stages(self) -> Path:

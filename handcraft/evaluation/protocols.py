@@ -13,6 +13,7 @@ from handcraft.evaluation.average_precision import average_precision, precision_
 from handcraft.evaluation.ground_truth import GroundTruthQuery
 
 SHOWN = 20  # photos of each ranking that a report names
+RECALLS = 101  # of a precision-recall curve: 0, 0.01, ... 1
 RIGHT, WRONG, JUNK = "right", "wrong", "junk"
 
 
@@ -263,9 +264,6 @@ def _refuse_unknown(ranking: Sequence[str], names: frozenset[str], query: str) -
                 f"The search for {query!r} gave {name!r}, which is not in the store; "
                 "give the rankings stored names."
             )
-
-
-RECALLS = 101  # of a precision-recall curve: 0, 0.01, ... 1
 
 
 def precision_recall(report: EvaluationReport) -> list[float]:

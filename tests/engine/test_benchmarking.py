@@ -204,6 +204,24 @@ def test_a_vocabulary_of_other_photos(material: Material, own: Path, tmp_path: P
     assert (tmp_path / "out" / "hessian-affine" / "vocabulary.h5").read_bytes() == trained
 
 
+def test_another_vocabulary_needs_another_folder(material: Material, own: Path, tmp_path: Path) -> None:
+    shipped = BenchmarkOptions(("bow",))
+    before = run_benchmark(material, tmp_path / "out", shipped)
+    for other in ((own / "photos",), (own,)):
+        with pytest.raises(HandcraftError, match=r"was made with another vocabulary; give the same --train"):
+            run_benchmark(material, tmp_path / "out", replace(shipped, train=other))
+    assert run_benchmark(material, tmp_path / "out", replace(shipped, words=7)) == before
+
+
+def test_other_boxes_are_cropped_anew(own: Path, tmp_path: Path) -> None:
+    held_out = replace(OWN, held_out=True)
+    for width in (100, 120):
+        answers = {"relevant": ["scene-3.jpg"], "roi": [10, 10, 10 + width, 100]}
+        (own / "truth.json").write_text(json.dumps({"query.jpg": answers}))
+        run_benchmark(open_material(held_out, own), tmp_path / "out", replace(SOME, rankings=("asmk",)))
+        assert read_colour(tmp_path / "out" / "queries" / "query.jpg.png", 1000).shape[1] == width
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
