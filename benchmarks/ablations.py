@@ -1,7 +1,7 @@
 """What each default is worth: mAP with one option changed at a time.
 
 ASMK*, verified, on oxford1k's boxed queries and whole photos and on kth, queries as they are held. Rows that
-change the features index the photos anew, with the shipped words of the detector; rows of other numbers of
+change the features index the photos anew, with the shipped words of the extractor; rows of other numbers of
 words with words trained on the photos of HANDCRAFT_DATA/train. All others ask the stores of the defaults.
 """
 
@@ -72,7 +72,7 @@ FEATURES: Mapping[str, FeatureOptions] = {
     "1000 features a photo": FeatureOptions(max_features=1000),
     "3000 features a photo": FeatureOptions(max_features=3000),
     "photos of 512 pixels": FeatureOptions(max_size=512),
-    "SIFT": FeatureOptions(detector="sift"),
+    "SIFT": FeatureOptions(extractor="sift"),
     "regions turned to their gradients": FeatureOptions(upright=False),
     "features spread over the photo": FeatureOptions(spread=True),
     "photos doubled": FeatureOptions(doubled=True),

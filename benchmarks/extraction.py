@@ -14,7 +14,7 @@ import cv2
 
 from benchmarks.report import photo_paths, repeats_argument, report, seconds
 from handcraft.features.extraction import extract_photo, extract_photos, opencv_threads
-from handcraft.features.images import read_grey
+from handcraft.features.images import read_photo
 from handcraft.features.registry import extract
 from handcraft.options import FeatureOptions
 
@@ -41,12 +41,12 @@ def overheads(photos: list[Path], repeats: int) -> dict[str, float]:
     """Ratios of the sums of fastest times, ours to OpenCV's."""
     sums = dict.fromkeys(("pixels", "opencv pixels", "file", "opencv file"), 0.0)
     for path in photos:
-        decoded = read_grey(path, OPTIONS.max_size)
+        decoded = read_photo(path, OPTIONS.max_size)
         fastest = dict.fromkeys(sums, float("inf"))
         for _ in range(repeats):
             for name, took in (
                 ("pixels", seconds(lambda: extract(decoded, OPTIONS))),  # noqa: B023 - runs at once
-                ("opencv pixels", seconds(lambda: opencv_sift(decoded.grey))),  # noqa: B023
+                ("opencv pixels", seconds(lambda: opencv_sift(decoded.pixels))),  # noqa: B023
                 ("file", seconds(lambda: extract_photo(path, OPTIONS))),  # noqa: B023
                 ("opencv file", seconds(lambda: opencv_from_file(path))),  # noqa: B023
             ):

@@ -31,7 +31,7 @@ from benchmarks.report import data_folder, photo_paths, repeats_argument, report
 from handcraft.features.descriptors import root_sift
 from handcraft.features.extraction import extract_photo, opencv_threads
 from handcraft.features.hessian_affine import RADIUS_PER_SCALE, detect
-from handcraft.features.images import DecodedPhoto, read_grey
+from handcraft.features.images import DecodedPhoto, read_photo
 from handcraft.features.patches import CAMERA_BLUR
 from handcraft.features.regions import rotation
 from handcraft.options import FeatureOptions, MatchOptions
@@ -78,7 +78,7 @@ Extractor = Callable[[Path], Described]
 
 def ours(upright: bool, limit: int) -> Extractor:
     """hessian-affine with these options."""
-    options = FeatureOptions(detector="hessian-affine", upright=upright, max_features=limit)
+    options = FeatureOptions(extractor="hessian-affine", upright=upright, max_features=limit)
 
     def run(path: Path) -> Described:
         features = extract_photo(path, options)[1]
@@ -124,7 +124,7 @@ def reduced_photos(paths: list[Path], folder: Path) -> list[Path]:
     """Grey copies of photos as PNG files, no longer than OPTIONS.max_size."""
     copies = [folder / f"{number}.png" for number in range(len(paths))]
     for path, copy in zip(paths, copies, strict=True):
-        cv2.imwrite(str(copy), read_grey(path, OPTIONS.max_size).grey)
+        cv2.imwrite(str(copy), read_photo(path, OPTIONS.max_size).pixels)
     return copies
 
 
@@ -393,13 +393,13 @@ def measured(repeats: int, folder: Path) -> Iterator[tuple[str, object]]:
     with opencv_threads(1):
         yield from costs(reduced_photos(chosen, folder), repeats).items()
     yield "speed-up of two workers", speedup(chosen, repeats)
-    detectors = {
+    extractors = {
         "handcraft": everything,
         f"handcraft, {OPTIONS.max_features} features": ours(upright=True, limit=OPTIONS.max_features),
         "pyhesaff": pyhesaff_from_file,
     }
     for name, normalised in (("repeatability", False), (f"repeatability, {NORMAL_RADIUS:g} px", True)):
-        yield name, {who: repeatability(detector, normalised) for who, detector in detectors.items()}
+        yield name, {who: repeatability(extractor, normalised) for who, extractor in extractors.items()}
     describers = {
         "handcraft upright": everything,
         "handcraft oriented": ours(upright=False, limit=ALL),

@@ -17,35 +17,36 @@ from numpy.typing import NDArray
 import handcraft
 import handcraft.vocabulary
 from benchmarks.report import data_folder, report, seconds
+from handcraft.features.registry import fingerprint_of
 from handcraft.options import FeatureOptions, IndexOptions, VladTraining
 from handcraft.vocabulary.files import shipped_vlad
 from handcraft.vocabulary.vlad import VladModel, read_vlad
 
 PACKAGE = Path(handcraft.vocabulary.__file__).parent
-DETECTORS = ("hessian-affine", "sift")
+EXTRACTORS = ("hessian-affine", "sift")
 TRAINING = VladTraining()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--replace", action="store_true", help="put the results into the package")
-    parser.add_argument("detectors", nargs="*", default=DETECTORS, help="for which to learn")
+    parser.add_argument("extractors", nargs="*", default=EXTRACTORS, help="for which to learn")
     arguments = parser.parse_args()
-    figures = {detector: learned(detector, arguments.replace) for detector in arguments.detectors}
+    figures = {extractor: learned(extractor, arguments.replace) for extractor in arguments.extractors}
     report("shipped_vlad", {"training": repr(TRAINING)}, figures)
 
 
-def learned(detector: str, replace: bool) -> dict[str, object]:
-    """Learn the model of a detector, into the package where it is to be replaced."""
+def learned(extractor: str, replace: bool) -> dict[str, object]:
+    """Learn the model of an extractor, into the package where it is to be replaced."""
     # SIFT's words are trained on features turned to their gradients, as it is mostly used.
-    features = FeatureOptions(detector=detector, upright=detector != "sift")
-    shipped = PACKAGE / f"{detector}.vlad.h5"
+    features = FeatureOptions(extractor=extractor, upright=extractor != "sift")
+    shipped = PACKAGE / f"{extractor}.vlad.h5"
     with tempfile.TemporaryDirectory() as folder:
         path = shipped if replace else Path(folder) / shipped.name
         store = handcraft.open(Path(folder) / "store", features=features)
         store.add(data_folder() / "train", options=IndexOptions(method="bow"))
         took = seconds(lambda: store.build_vlad(path, TRAINING))
-        model, own = read_vlad(path), read_vlad(shipped_vlad(detector))
+        model, own = read_vlad(path), read_vlad(shipped_vlad(fingerprint_of(features)))
         return {
             "s": round(took, 1),
             "bytes": path.stat().st_size,

@@ -22,25 +22,25 @@ from handcraft.storage.atomic import sha256
 
 PACKAGE = Path(handcraft.vocabulary.__file__).parent
 MAX_FEATURES = 600
-DETECTORS = ("hessian-affine", "sift")
+EXTRACTORS = ("hessian-affine", "sift")
 VOCABULARY = VocabularyOptions(words=60_516)  # 246 x 246, the largest square that fits 8 MiB
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--replace", action="store_true", help="put the results into the package")
-    parser.add_argument("detectors", nargs="*", default=DETECTORS, help="for which to train")
+    parser.add_argument("extractors", nargs="*", default=EXTRACTORS, help="for which to train")
     arguments = parser.parse_args()
-    figures = {detector: trained(detector, arguments.replace) for detector in arguments.detectors}
+    figures = {extractor: trained(extractor, arguments.replace) for extractor in arguments.extractors}
     parameters = {"features of a photo": MAX_FEATURES, "vocabulary": repr(VOCABULARY)}
     report("shipped_vocabulary", parameters, figures)
 
 
-def trained(detector: str, replace: bool) -> dict[str, object]:
-    """Train the vocabulary of a detector, into the package where it is to be replaced."""
-    shipped = PACKAGE / f"{detector}.h5"
+def trained(extractor: str, replace: bool) -> dict[str, object]:
+    """Train the vocabulary of an extractor, into the package where it is to be replaced."""
+    shipped = PACKAGE / f"{extractor}.h5"
     # SIFT's words are trained on features turned to their gradients, as it is mostly used.
-    features = FeatureOptions(detector=detector, max_features=MAX_FEATURES, upright=detector != "sift")
+    features = FeatureOptions(extractor=extractor, max_features=MAX_FEATURES, upright=extractor != "sift")
     with tempfile.TemporaryDirectory() as folder:
         path = shipped if replace else Path(folder) / shipped.name
 

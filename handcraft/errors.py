@@ -11,6 +11,10 @@ class PhotoError(HandcraftError):
     """A photo that cannot be read or searched with."""
 
 
+class ExtractorError(HandcraftError):
+    """An extractor that fails, or gives what it has not promised."""
+
+
 class VocabularyError(HandcraftError):
     """A vocabulary that cannot be trained, read or used."""
 

@@ -6,15 +6,16 @@ The command line reads its defaults from here, so this module must import nothin
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from handcraft.errors import HandcraftError
 
 LEAST_SIZE = 16  # pixels; a smaller photo has no room for a feature
 
+Setting = str | int | float | bool  # a value of an extractor's own settings
 
-DETECTORS = ("sift", "hessian-affine", "mser", "dense-sift")  # the names of features.registry
 METHODS = ("asmk", "bow", "vlad")  # of voting
 EXPANSIONS = ("aqe", "dqe", "hqe")  # of queries: of tf-idf vectors the first two, of signatures the last
 PAIRINGS = ("words", "descriptors")  # how features are paired for verification
@@ -40,7 +41,7 @@ def _require_method(name: str) -> None:
 class FeatureOptions:
     """How a photo becomes local features."""
 
-    detector: str = "hessian-affine"  # one of DETECTORS
+    extractor: str = "hessian-affine"  # by its name in features.registry: `handcraft extractors` lists them
     max_size: int = 1024  # pixels: a longer photo is reduced to this long side, none is enlarged
     max_features: int = 2000  # the strongest are kept
     # True: every feature is described as the photo is held, and queries in several directions; False: every
@@ -49,6 +50,8 @@ class FeatureOptions:
     spread: bool = False  # True: the kept ones are spread evenly over the photo
     doubled: bool = False  # True: hessian-affine looks in the photo at twice its size too, as SIFT does
     descriptor: str = "rootsift"  # of the patches, by its name in features.registry
+    # Of the extractor and of the descriptor, where they have settings of their own, such as a network's file
+    settings: Mapping[str, Setting] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         _require("max_size", self.max_size, LEAST_SIZE)
@@ -285,7 +288,7 @@ class QueryOptions:
     probe_features: int = 300  # the strongest, by which directions are told apart
     probe_share: float = 0.5  # how alike, beside the best direction's answer, for it to be described wholly
     most_directions: int = 4  # of them, the best answered; the one in which the photo is held is always
-    # A region with fewer features than this is looked at at twice its size too, where the detector does not
+    # A region with fewer features than this is looked at at twice its size too, where the extractor does not
     # do so anyway: what it shows may be larger elsewhere; 0: never
     few_features: int = 500
     verification: VerificationOptions = VerificationOptions()

@@ -17,7 +17,7 @@ from PIL import Image
 from handcraft import demo
 from handcraft.demo import DemoPhotos, make_demo_photos
 from handcraft.errors import DependencyError, HandcraftError
-from handcraft.features.images import read_grey
+from handcraft.features.images import read_photo
 
 TREATMENTS = sorted(set(demo._TREATMENTS.values()), key=lambda treatment: treatment.description)
 
@@ -68,7 +68,7 @@ def test_the_collection_is_photos_that_can_be_read(photos: DemoPhotos) -> None:
     paths = sorted(photos.collection.iterdir())
     assert len(paths) >= 12
     for path in paths:
-        assert min(read_grey(path, max_size=512).grey.shape) > 50
+        assert min(read_photo(path, max_size=512).pixels.shape) > 50
 
 
 def test_the_installed_libraries_hold_every_photo(photos: DemoPhotos) -> None:
@@ -83,20 +83,20 @@ def test_every_query_can_be_read_and_its_photo_is_in_the_collection(photos: Demo
         assert query.description
         assert query.path.parent.name == "queries"
         assert (photos.collection / query.expected).is_file()
-        assert min(read_grey(query.path, max_size=512).grey.shape) > 50
+        assert min(read_photo(query.path, max_size=512).pixels.shape) > 50
 
 
 def test_no_query_is_a_copy_of_its_photo(photos: DemoPhotos) -> None:
     for query in photos.queries:
-        seen = read_grey(query.path, max_size=512).grey.astype(int)
-        source = read_grey(photos.collection / query.expected, max_size=512).grey.astype(int)
+        seen = read_photo(query.path, max_size=512).pixels.astype(int)
+        source = read_photo(photos.collection / query.expected, max_size=512).pixels.astype(int)
         assert seen.shape != source.shape or np.abs(seen - source).mean() > 5, query.path.name
 
 
 def test_a_query_shows_a_good_part_of_its_photo(photos: DemoPhotos) -> None:
     for query in photos.queries[:-1]:  # the last is the second view
-        seen = read_grey(query.path, max_size=2000).grey
-        source = read_grey(photos.collection / query.expected, max_size=2000).grey
+        seen = read_photo(query.path, max_size=2000).pixels
+        source = read_photo(photos.collection / query.expected, max_size=2000).pixels
         assert 0.4 < seen.size / source.size < 0.8, query.path.name
 
 

@@ -17,6 +17,7 @@ from handcraft.cli.build_vlad import build_vlad
 from handcraft.cli.build_vocab import build_vocab
 from handcraft.cli.demo import demo
 from handcraft.cli.evaluate import evaluate
+from handcraft.cli.extractors import extractors
 from handcraft.cli.features import features
 from handcraft.cli.index import index
 from handcraft.cli.maintenance import check, info, optimize, remove
@@ -63,7 +64,7 @@ def cli(debug: bool) -> None:
 
 
 for command in (
-    *(index, query, match, pairs, build_vocab, vocab, build_vlad, features),
+    *(index, query, match, pairs, build_vocab, vocab, build_vlad, features, extractors),
     *(remove, optimize, info, check, evaluate, benchmark, demo),
 ):
     cli.add_command(command)

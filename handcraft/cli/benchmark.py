@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from handcraft.cli.common import either, json_option, print_json, reporting, shown, threads_option
+from handcraft.cli.common import json_option, print_json, reporting, shown, threads_option
 from handcraft.errors import EvaluationError
 from handcraft.evaluation.datasets import DATASETS, Dataset
-from handcraft.options import DETECTORS
+from handcraft.options import FeatureOptions
 
 EPILOG = """\b
 Example:
@@ -32,10 +32,11 @@ OWN = "own"
 )
 @click.option("--methods", help="Rows of the table, with commas between them.  [default: all]")
 @click.option(
+    "--extractors",
     "--detectors",
-    default=DETECTORS[1],
+    default=FeatureOptions.extractor,
     show_default=True,
-    help=f"Of {either(DETECTORS)}, with commas between them.",
+    help="Of those that `handcraft extractors` lists, with commas between them.",
 )
 @click.option(
     "--train",
@@ -65,7 +66,7 @@ def benchmark(
     root: Path,
     output: Path | None,
     methods: str | None,
-    detectors: str,
+    extractors: str,
     train: tuple[Path, ...],
     distractors: tuple[Path, ...],
     words: int,
@@ -88,7 +89,7 @@ def benchmark(
         from handcraft.engine.benchmarking import BenchmarkOptions, open_material, run_benchmark
 
         dataset = _dataset(name, Dataset(root.resolve().name, photos, queries, ground_truth))
-        options = BenchmarkOptions(detectors=tuple(detectors.split(",")), train=train, words=words)
+        options = BenchmarkOptions(extractors=tuple(extractors.split(",")), train=train, words=words)
         if methods is not None:
             options = replace(options, rankings=tuple(methods.split(",")))
         folder = output or Path(f"benchmark-{name}")

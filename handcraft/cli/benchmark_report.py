@@ -46,9 +46,9 @@ def table(results: Mapping[str, Any], dataset: Dataset) -> str:
         f"| ranked by | {' | '.join(columns)} | ms a query |",
         f"|---|{'---|' * len(columns)}---|",
     ]
-    for detector, title, figures in rows:
+    for extractor, title, figures in rows:
         values = [f"{figures['levels'][level]['mAP']:.3f}" for level in levels]
-        lines.append(f"| {title}, {detector} | {' | '.join(values)} | {figures['milliseconds']:.0f} |")
+        lines.append(f"| {title}, {extractor} | {' | '.join(values)} | {figures['milliseconds']:.0f} |")
     for title, published in dataset.published:
         values = [f"{published[level]:.3f}" if level in published else "–" for level in levels]
         lines.append(f"| *published:* {title} | {' | '.join(values)} | |")
@@ -71,9 +71,9 @@ def write_report(
     """Write results.md, a page for each ranking, and the plots where matplotlib is; raises HandcraftError."""
     write_atomically(folder / "results.md", (table(results, dataset) + "\n").encode())
     curves, points = {}, {}
-    for detector, title, figures in _rows(results):
+    for extractor, title, figures in _rows(results):
         for level, measured in figures["levels"].items():
-            label = f"{title}, {detector}" + (f", {level}" if level else "")
+            label = f"{title}, {extractor}" + (f", {level}" if level else "")
             curves[label] = measured["precision at recall"]
             points[label] = (figures["milliseconds"], measured["mAP"])
     if find_spec("matplotlib") is not None:
@@ -87,19 +87,19 @@ def write_report(
 
 
 def _rows(results: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """Detector, title and figures of each ranking."""
-    for detector, part in results["detectors"].items():
+    """Extractor, title and figures of each ranking."""
+    for extractor, part in results["extractors"].items():
         for title, figures in part["rankings"].items():
-            yield detector, title, figures
+            yield extractor, title, figures
 
 
 def _pages(results: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
     """File name, title and figures of each page."""
     names = {ranking.title: name for name, ranking in RANKINGS.items()}
-    for detector, title, figures in _rows(results):
+    for extractor, title, figures in _rows(results):
         for level, measured in figures["levels"].items():
-            parts = [part for part in (detector, names[title], level) if part]
-            yield "-".join(parts), ", ".join([title, detector, *parts[2:]]), measured
+            parts = [part for part in (extractor, names[title], level) if part]
+            yield "-".join(parts), ", ".join([title, extractor, *parts[2:]]), measured
 
 
 def _page(title: str, measured: Mapping[str, Any], thumbnails: _Thumbnails) -> str:

@@ -14,7 +14,6 @@ import click
 
 from handcraft.errors import PhotoError
 from handcraft.options import (
-    DETECTORS,
     EXPANSIONS,
     LEAST_SIZE,
     METHODS,
@@ -112,8 +111,22 @@ feature_options = _together(
         help=f"Long side in pixels that photos are reduced to.  [default: {FEATURES.max_size}]",
     ),
     click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="A setting of the extractor's or descriptor's own, such as a network's file; several times for "
+        "several. `handcraft extractors` lists them.",
+    ),
+    click.option(
+        "--descriptor",
+        help=f"What describes the patches of the regions.  [default: {FEATURES.descriptor}]",
+    ),
+    click.option(
+        "--extractor",
         "--detector",
-        help=f"Detector of local features, {either(DETECTORS)}.  [default: {FEATURES.detector}]",
+        help="What finds local features in a photo: `handcraft extractors` lists them.  "
+        f"[default: {FEATURES.extractor}]",
     ),
 )
 
@@ -232,8 +245,18 @@ def query_options(
 
 def chosen_features(**asked: Any) -> FeatureOptions | None:
     """The feature options that the user named, the rest by default; None where none was named."""
-    named = {name: value for name, value in asked.items() if value is not None}
+    named = {name: value for name, value in asked.items() if value is not None and value != ()}
+    if "settings" in named:
+        named["settings"] = dict(_setting(text) for text in named["settings"])
     return FeatureOptions(**named) if named else None
+
+
+def _setting(text: str) -> tuple[str, str]:
+    """The name and the value of a setting."""
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise click.UsageError(f"--set {text} is not NAME=VALUE.")
+    return name, value
 
 
 def match_json(match: Match | None) -> dict[str, object]:

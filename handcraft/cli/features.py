@@ -32,7 +32,7 @@ def features() -> None:
 @features.command(
     epilog="\b\nExample:\n"
     "  handcraft features show photo.jpg --max-features 300 --save features.png\n"
-    "  handcraft features show photo.jpg --detector hessian-affine --json"
+    "  handcraft features show photo.jpg --extractor hessian-affine --json"
 )
 @click.argument("photo", type=click.Path(path_type=Path))
 @feature_options
@@ -61,7 +61,7 @@ def show(photo: Path, save: Path | None, as_json: bool, **asked: object) -> None
         print_json(_features_json(photo, found, options, seconds))
     else:
         click.echo(
-            f"{count(len(found), f'{options.detector} feature')} in {shown(photo)}, "
+            f"{count(len(found), f'{options.extractor} feature')} in {shown(photo)}, "
             f"{found.width} x {found.height} pixels, in {seconds:.2f} s."
         )
     if save is not None:
@@ -74,7 +74,7 @@ def _features_json(
     """The frames in plain types, strongest first."""
     return {
         "photo": str(photo),
-        "detector": options.detector,
+        "extractor": options.extractor,
         "width": found.width,
         "height": found.height,
         "count": len(found),

@@ -30,12 +30,12 @@ def vocab() -> None:
 
 
 @vocab.command(
-    epilog="\b\nExample:\n  handcraft vocab info\n  handcraft vocab info --detector sift\n"
+    epilog="\b\nExample:\n  handcraft vocab info\n  handcraft vocab info --extractor sift\n"
     "  handcraft vocab info vocabulary.h5 --save balance.png"
 )
 @click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
 @store_option
-@click.option("--detector", help="Show the shipped vocabulary of this detector instead.")
+@click.option("--extractor", "--detector", help="Show the shipped vocabulary of this extractor instead.")
 @click.option(
     "--save",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -44,18 +44,18 @@ def vocab() -> None:
 )
 @json_option
 def info(
-    file: Path | None, store: Path | None, detector: str | None, save: Path | None, as_json: bool
+    file: Path | None, store: Path | None, extractor: str | None, save: Path | None, as_json: bool
 ) -> None:
     """Show what the vocabulary FILE is: the store's own, or without a store the shipped one."""
-    if file is not None and detector is not None:
-        raise click.UsageError("Name a FILE or a --detector, not both.")
+    if file is not None and extractor is not None:
+        raise click.UsageError("Name a FILE or an --extractor, not both.")
     with reporting():
         from handcraft.engine.vocabularies import vocabulary_info
         from handcraft.storage.manifest import MANIFEST_FILE
 
         place = find_store(store)
         there = place if store or (place / MANIFEST_FILE).exists() else None
-        facts = vocabulary_info(file, there, detector)
+        facts = vocabulary_info(file, there, extractor)
         if save is not None:
             from handcraft.cli.plots import save_balance
 

@@ -28,8 +28,8 @@ from handcraft.evaluation.ground_truth import GroundTruthQuery, require_box_of
 from handcraft.evaluation.protocols import EvaluationReport, precision_recall, score
 from handcraft.features.discovery import find_photos
 from handcraft.features.images import read_colour
+from handcraft.features.plugins import EXTRACTORS, plugs
 from handcraft.options import (
-    DETECTORS,
     FeatureOptions,
     IndexOptions,
     QueryOptions,
@@ -72,18 +72,18 @@ RANKINGS = {
 class BenchmarkOptions:
     """What is measured.
 
-    rankings: of RANKINGS. detectors: of DETECTORS. train: folders of other photos to train each detector's
-    vocabulary on; the shipped one without any. words: of such a vocabulary.
+    rankings: of RANKINGS. extractors: by their names. train: folders of other photos to train each
+    extractor's vocabulary on; the shipped one without any. words: of such a vocabulary.
     """
 
     rankings: tuple[str, ...] = tuple(RANKINGS)
-    detectors: tuple[str, ...] = ("hessian-affine",)
+    extractors: tuple[str, ...] = ("hessian-affine",)
     train: tuple[Path, ...] = ()
     words: int = 1_000_000
 
     def __post_init__(self) -> None:
         _require_known("method", self.rankings, tuple(RANKINGS))
-        _require_known("detector", self.detectors, DETECTORS)
+        _require_known("extractor", self.extractors, tuple(plugs(EXTRACTORS)))
 
 
 def _require_known(kind: str, names: tuple[str, ...], known: tuple[str, ...]) -> None:
@@ -113,15 +113,15 @@ def run_benchmark(
     with writer_lock(folder, "benchmark", what="The benchmark in"):
         photos = _query_photos(material, folder / "queries")
         figures: dict[str, Any] = {}
-        for detector in options.detectors:
-            run = _Run(material, photos, folder / detector, options, detector, threads, progress)
-            figures[detector] = {"store": run.prepared(), "rankings": run.measured()}
+        for extractor in options.extractors:
+            run = _Run(material, photos, folder / extractor, options, extractor, threads, progress)
+            figures[extractor] = {"store": run.prepared(), "rankings": run.measured()}
         results = {
             "data set": material.title,
             "photos": len(material.photos),
             "distractors": len(material.distractors),
             "queries": len(material.queries),
-            "detectors": figures,
+            "extractors": figures,
             "machine": {
                 "processors": os.cpu_count(),
                 "threads": threads or os.cpu_count(),
@@ -181,7 +181,7 @@ def _as_png(picture: Image.Image) -> bytes:
 
 
 class _Run:
-    """One detector's part of a benchmark, in a folder of its own."""
+    """One extractor's part of a benchmark, in a folder of its own."""
 
     def __init__(
         self,
@@ -189,13 +189,13 @@ class _Run:
         photos: dict[str, Path],
         folder: Path,
         options: BenchmarkOptions,
-        detector: str,
+        extractor: str,
         threads: int,
         progress: Progress,
     ) -> None:
         self._material, self._photos, self._folder = material, photos, folder
         self._options, self._threads, self._progress = options, threads, progress
-        self._features = FeatureOptions(detector=detector)
+        self._features = FeatureOptions(extractor=extractor)
         make_folder(folder)
         self._require_same_words()
 
@@ -308,7 +308,7 @@ class _Run:
                     require_box_of(query, result.width, result.height)
                 found[query.name] = result.seconds["total"], [hit.image_id for hit in result.hits]
                 journal.append([query.name, *found[query.name]])
-            self._progress(f"{self._features.detector}, {name}", len(found), len(queries))
+            self._progress(f"{self._features.extractor}, {name}", len(found), len(queries))
         names = self._names(snapshot)
         rankings = {query: [names[image_id] for image_id in ids] for query, (_, ids) in found.items()}
         reports = {

@@ -8,7 +8,7 @@ import numpy as np
 
 from handcraft.engine.snapshot import Snapshot
 from handcraft.engine.voting import assign_query, assignments_of, steepness_of, vote
-from handcraft.features.description import Found
+from handcraft.features.extractor import Found
 from handcraft.features.registry import directions_around
 from handcraft.options import QueryOptions
 from handcraft.search.fusion import STRENGTH_DEPTH, answer_strength

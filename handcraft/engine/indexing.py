@@ -90,8 +90,9 @@ def add_photos(
     with writer(store, "index"):
         if not (store / MANIFEST_FILE).exists():
             asked = features or FeatureOptions()
-            fingerprint_of(asked)  # an unknown detector is not to be taken for one without a vocabulary
-            create(store, asked, read_vocabulary(vocabulary or shipped_vocabulary(asked.detector)), index)
+            fingerprint_of(asked)  # an unknown extractor is not to be taken for one without a vocabulary
+            words = vocabulary or shipped_vocabulary(asked.extractor, asked.descriptor)
+            create(store, asked, read_vocabulary(words), index)
         snapshot = open_snapshot(store)
         if vocabulary is not None:
             _require_same_vocabulary(snapshot, vocabulary)

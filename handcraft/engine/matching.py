@@ -13,7 +13,7 @@ import numpy as np
 from handcraft.engine.reporting import Progress, silent
 from handcraft.errors import PhotoError
 from handcraft.features.extraction import available_threads, find_features, opencv_threads
-from handcraft.features.registry import directions_around
+from handcraft.features.registry import directions_around, extractor_of
 from handcraft.options import FeatureOptions, MatchOptions
 from handcraft.types import Features, Match
 from handcraft.verification.matching import match_descriptors
@@ -58,7 +58,7 @@ def match(
     start = time.perf_counter()
     features, options = features or FeatureOptions(), options or MatchOptions()
     progress("extracting", 0, 2)
-    turned = _described(Path(a), features, options.directions if features.upright else 1)
+    turned = _described(Path(a), features, min(options.directions, extractor_of(features).directions))
     progress("extracting", 1, 2)
     (photo,) = _described(Path(b), features, 1)
     progress("extracting", 2, 2)

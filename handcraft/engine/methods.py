@@ -37,7 +37,7 @@ def asked_model(options: IndexOptions, space: Fingerprint, own: VladModel | None
     if asked_method(options) != "vlad":
         return None
     if options.vlad_model is None:
-        model = own or read_vlad(shipped_vlad(str(space.parameters.get("detector", ""))))
+        model = own or read_vlad(shipped_vlad(space))
     else:
         model = read_vlad(Path(options.vlad_model))
     if not model.codebook.fingerprint.same_space(space):

@@ -33,9 +33,9 @@ from handcraft.engine.verifying import (
 from handcraft.engine.voting import assign_query, assignments_of, method_of, vote
 from handcraft.engine.writing import stored_options
 from handcraft.errors import PhotoError, StoreError
-from handcraft.features.description import Found
 from handcraft.features.extraction import available_threads, find_features, opencv_threads
-from handcraft.features.registry import closer
+from handcraft.features.extractor import Found
+from handcraft.features.registry import closer, extractor_of
 from handcraft.options import FeatureOptions, QueryOptions
 from handcraft.search.fusion import STRENGTH_DEPTH, FusedShortlist, fuse
 from handcraft.search.scoring import Shortlist
@@ -80,7 +80,8 @@ def query_photo(
     clock.lap("features")
     with ThreadPoolExecutor(threads) as pool:
         described = [features]
-        if stored.upright and options.directions > 1:
+        options = replace(options, directions=min(options.directions, extractor_of(stored).directions))
+        if options.directions > 1:
             described += describe_turned(found, features, stored.max_features, snapshot, options, roi, pool)
         clock.lap("directions")
         nearest = _nearest(snapshot, options)

@@ -214,12 +214,12 @@ class VocabularyInfo:
         return {**asdict(self), "path": str(self.path)}
 
 
-def vocabulary_info(path: Path | None, store: Path | None, detector: str | None = None) -> VocabularyInfo:
-    """Facts about a vocabulary file, without one about the shipped one of a detector, without that about
+def vocabulary_info(path: Path | None, store: Path | None, extractor: str | None = None) -> VocabularyInfo:
+    """Facts about a vocabulary file, without one about the shipped one of an extractor, without that about
     a store's own, without a store about the shipped one; raises HandcraftError."""
-    if path is None and detector is not None:
-        fingerprint_of(FeatureOptions(detector=detector))  # an unknown detector is said to be unknown
-        path = shipped_vocabulary(detector)
+    if path is None and extractor is not None:
+        fingerprint_of(FeatureOptions(extractor=extractor))  # an unknown extractor is said to be unknown
+        path = shipped_vocabulary(extractor)
     if path is None and store is not None:
         path = segment_file(store, read_manifest(store).vocabulary)
     path = path or shipped_vocabulary()

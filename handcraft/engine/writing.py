@@ -18,7 +18,7 @@ from handcraft.engine.methods import (
 )
 from handcraft.errors import FingerprintError, HandcraftError, StoreError
 from handcraft.features.files import write_features
-from handcraft.features.registry import fingerprint_of
+from handcraft.features.registry import fingerprint_of, options_of
 from handcraft.index.segment import Segment, write_segment
 from handcraft.index.signatures import write_signatures
 from handcraft.index.vectors import write_vectors
@@ -101,7 +101,7 @@ def require_same_space(fingerprint: Fingerprint, tree: VocabularyTree) -> None:
 def require_same_features(store: Path, manifest: Manifest, features: FeatureOptions) -> None:
     """Raise FingerprintError unless the options give what the store holds."""
     asked = fingerprint_of(features)
-    if asked != manifest.fingerprint:
+    if asked != fingerprint_of(stored_options(manifest)):
         raise FingerprintError(
             f"The store {store} holds {manifest.fingerprint}, the options ask for {asked}; "
             "leave the options out, or make another store with `handcraft index --store`."
@@ -109,13 +109,13 @@ def require_same_features(store: Path, manifest: Manifest, features: FeatureOpti
 
 
 def stored_options(manifest: Manifest) -> FeatureOptions:
-    """The feature options that a store was made with."""
+    """The feature options that a store was made with; raises StoreError."""
     try:
-        return FeatureOptions(**manifest.fingerprint.parameters)  # type: ignore[arg-type]
-    except TypeError as error:
+        return options_of(manifest.fingerprint)
+    except HandcraftError as error:
         raise StoreError(
-            f"The store holds {manifest.fingerprint}, which this handcraft cannot make; "
-            "install the handcraft that made the store."
+            f"The store holds {manifest.fingerprint}, which this handcraft cannot make: {error} "
+            "Install the handcraft and the extractor that made the store."
         ) from error
 
 

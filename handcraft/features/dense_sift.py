@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from handcraft.features.description import RegionExtractor
 from handcraft.features.images import DecodedPhoto
 from handcraft.features.regions import Regions
 from handcraft.options import FeatureOptions
@@ -28,9 +29,9 @@ def detect(photo: DecodedPhoto, options: FeatureOptions) -> Regions:
     The grid is as fine as `options.max_features` of all sizes together allow, and its square patches lie in
     the photo. Responses are the standard deviations of the patches' pixels, in grey levels.
     """
-    height, width = photo.grey.shape
+    height, width = photo.pixels.shape
     step = _step(height, width, options.max_features)
-    integrals = np.array(cv2.integral2(photo.grey, sdepth=cv2.CV_64F, sqdepth=cv2.CV_64F), np.float64)
+    integrals = np.array(cv2.integral2(photo.pixels, sdepth=cv2.CV_64F, sqdepth=cv2.CV_64F), np.float64)
     frames, responses = [], []
     for radius in RADII:
         x, y = _centres(width, radius, step), _centres(height, radius, step)
@@ -39,6 +40,14 @@ def detect(photo: DecodedPhoto, options: FeatureOptions) -> Regions:
         frames.append(_circles(x[columns], y[rows], radius))
         responses.append(contrasts[rows, columns])
     return Regions(np.concatenate(frames), np.concatenate(responses))
+
+
+class DenseSift(RegionExtractor):
+    """A regular grid of circles, and a descriptor of their patches."""
+
+    def detect(self, photo: DecodedPhoto) -> Regions:
+        """See the function of this name."""
+        return detect(photo, self.options)
 
 
 def _step(height: int, width: int, limit: int) -> int:

@@ -2,45 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+import sys
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from handcraft.features.extractor import Extractor, Found, PatchDescriptor
 from handcraft.features.images import DecodedPhoto
 from handcraft.features.patch_sift import dominant_orientations
 from handcraft.features.patches import PatchPyramid
+from handcraft.features.plugins import DESCRIPTORS, make
 from handcraft.features.regions import Regions, rotation, upright
-from handcraft.options import FeatureOptions
-from handcraft.types import Features, RegionOfInterest, scale_coordinates
+from handcraft.options import FeatureOptions, Setting
+from handcraft.types import Features, RegionOfInterest
 
 ORIENTATION_SIDE = 41  # pixels of the patch whose gradients orient a region
 
 
-@dataclass(frozen=True)
-class PatchDescriptor:
-    """A descriptor of patches, hand-crafted or learned.
+class PatchExtractor(Extractor):
+    """Finds something in a photo whose patches the descriptor that the options name describes."""
 
-    side: pixels of the patches along each side. dimension, dtype: of the descriptors.
-    describe: patches (n, side, side) float32, grey levels up to 255, to descriptors (n, dimension).
-    """
+    def __init__(self, options: FeatureOptions) -> None:
+        self.options = options
+        self.patches: PatchDescriptor = make(DESCRIPTORS, options.descriptor, options)
+        self.descriptor = f"{options.extractor}-{options.descriptor}"
+        self.dimension, self.dtype = self.patches.dimension, self.patches.dtype
+        self.parameters: Mapping[str, Setting] = {**plain_options(options), **self.patches.parameters}
+        self.directions = sys.maxsize if options.upright else 1
 
-    side: int
-    dimension: int
-    dtype: str
-    describe: Callable[[NDArray[np.float32]], NDArray[np.generic]]
+    @abstractmethod
+    def find_one(self, photo: DecodedPhoto) -> Found:
+        """What there is in a photo."""
+
+    def find(self, photos: Sequence[DecodedPhoto]) -> Sequence[Found]:
+        """See Extractor."""
+        return [self.find_one(photo) for photo in photos]
 
 
-class Found(Protocol):
-    """What a detector found in a photo, to be described in whatever direction it is asked for."""
+class RegionExtractor(PatchExtractor):
+    """Detects regions, whose patches are described."""
 
-    def describe(self, direction: float, limit: int, roi: RegionOfInterest | None) -> Features:
-        """The strongest features, at most `limit` of those that the options keep and whose centres lie in
-        the region. direction: radians from x towards y by which the photo may be turned from upright; it
-        changes nothing where features are not described upright."""
-        ...
+    @abstractmethod
+    def detect(self, photo: DecodedPhoto) -> Regions:
+        """The regions of a photo; none in a blank one."""
+
+    def find_one(self, photo: DecodedPhoto) -> Found:
+        """See PatchExtractor."""
+        return FoundRegions.of(self.detect(photo), photo, self.patches, self.options)
+
+
+def plain_options(options: FeatureOptions) -> dict[str, Setting]:
+    """The options without the settings, by name."""
+    named = asdict(options)
+    del named["settings"]
+    return named
 
 
 @dataclass(frozen=True)
@@ -67,7 +84,7 @@ class FoundRegions:
         oriented: bool = False,
     ) -> FoundRegions:
         """Make the pyramid that their patches are sampled from."""
-        pyramid = PatchPyramid.of(photo.grey.astype(np.float32))
+        pyramid = PatchPyramid.of(photo.pixels.astype(np.float32))
         return cls(regions, oriented, photo, descriptor, options, pyramid)
 
     def describe(self, direction: float, limit: int, roi: RegionOfInterest | None) -> Features:
@@ -76,26 +93,16 @@ class FoundRegions:
         inside = held.chosen(self.pyramid.inside(held.frames, self.descriptor.side))
         frames = inside.strongest(self.options.max_features, self.options.spread).frames
         if roi is not None:
-            frames = frames[roi.holds(in_original(frames, self.photo)[:, :, 2])]
+            frames = frames[roi.holds(self.photo.in_original(frames)[:, :, 2])]
         frames = frames[:limit]
         descriptors = self.descriptor.describe(self.pyramid.sample(frames, self.descriptor.side))
-        photo = self.photo.photo
-        return Features(in_original(frames, self.photo), descriptors, photo.width, photo.height)
+        return self.photo.features(frames, descriptors)
 
     def _held(self, direction: float) -> Regions:
         """The regions turned in the direction that they are described in."""
         if self.options.upright:
             return self.regions.shaped(upright(self.regions.linear, direction))
         return self.regions if self.oriented else _oriented(self.regions, self.pyramid, self.options)
-
-
-def in_original(frames: NDArray[np.float64], photo: DecodedPhoto) -> NDArray[np.float32]:
-    """Frames in pixels of the reduced photo as frames in pixels of the original."""
-    height, width = photo.grey.shape
-    scales = np.array([photo.photo.width / width, photo.photo.height / height])
-    linear = frames[:, :, :2] * scales[:, None]
-    places = scale_coordinates(frames[:, :, 2], scales)
-    return np.concatenate([linear, places[:, :, None]], axis=2).astype(np.float32)
 
 
 def _oriented(regions: Regions, pyramid: PatchPyramid, options: FeatureOptions) -> Regions:

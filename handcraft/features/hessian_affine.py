@@ -7,14 +7,16 @@ gradients are isotropic.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from handcraft.features._kernels import adapt_shapes, find_extrema, hessian_response, refine_extrema
+from handcraft.features.description import RegionExtractor
 from handcraft.features.images import DecodedPhoto
 from handcraft.features.patch_sift import gaussian_window
 from handcraft.features.patches import CAMERA_BLUR
@@ -46,9 +48,21 @@ MAX_CANDIDATES = 100_000  # extrema of a level; a photo of nothing but noise has
 
 def detect(photo: DecodedPhoto, options: FeatureOptions) -> Regions:
     """The affine regions of a photo, in the order of their scales; none in a blank one."""
-    parts = [_adapted(level) for level in _levels(photo.grey.astype(np.float32), options.doubled)]
+    parts = [_adapted(level) for level in _levels(photo.pixels.astype(np.float32), options.doubled)]
     frames = np.concatenate([np.empty((0, 2, 3)), *(part.frames for part in parts)])
     return Regions(frames, np.concatenate([np.empty(0), *(part.responses for part in parts)]))
+
+
+class HessianAffine(RegionExtractor):
+    """Hessian-affine regions, and a descriptor of their patches."""
+
+    def __init__(self, options: FeatureOptions) -> None:
+        super().__init__(options)
+        self.closer = replace(options, doubled=True, max_features=sys.maxsize)
+
+    def detect(self, photo: DecodedPhoto) -> Regions:
+        """See the function of this name."""
+        return detect(photo, self.options)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 from PIL import Image as PillowImage
 
 from handcraft.errors import PhotoError
-from handcraft.types import Photo
+from handcraft.types import Features, Photo, scale_coordinates
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp"})
 MAX_PIXELS = 1 << 29  # a 23,000 x 23,000 photo; more would take gigabytes to decode
@@ -51,16 +51,28 @@ _SWAPS_SIDES = frozenset({5, 6, 7, 8})  # EXIF orientations that turn the photo 
 class DecodedPhoto:
     """The pixels that features are extracted from, and what the store remembers of the photo.
 
-    grey: (h, w) uint8, upright, the long side at most what was asked for.
+    pixels: (h, w) uint8 grey or (h, w, 3) uint8 RGB, upright, the long side at most what was asked for.
     photo: name and sizes; width and height are those of the original, upright.
     """
 
-    grey: NDArray[np.uint8]
+    pixels: NDArray[np.uint8]
     photo: Photo
 
+    def in_original(self, frames: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Frames (n, 2, 3) in these pixels as frames in pixels of the original."""
+        height, width = self.pixels.shape[:2]
+        scales = np.array([self.photo.width / width, self.photo.height / height])
+        linear = frames[:, :, :2] * scales[:, None]
+        places = scale_coordinates(frames[:, :, 2], scales)
+        return np.concatenate([linear, places[:, :, None]], axis=2).astype(np.float32)
 
-def read_grey(path: Path, max_size: int, name: str = "") -> DecodedPhoto:
-    """Read a photo as 8-bit grey, its long side reduced to `max_size` pixels.
+    def features(self, frames: NDArray[np.floating], descriptors: NDArray[np.generic]) -> Features:
+        """Features of frames (n, 2, 3) in these pixels and descriptors (n, d), strongest first."""
+        return Features(self.in_original(frames), descriptors, self.photo.width, self.photo.height)
+
+
+def read_photo(path: Path, max_size: int, name: str = "", colour: bool = False) -> DecodedPhoto:
+    """Read a photo as 8-bit grey or RGB, its long side reduced to `max_size` pixels.
 
     A transparent pixel shows white; 16 bits are reduced to 8. Raises PhotoError.
     """
@@ -68,7 +80,7 @@ def read_grey(path: Path, max_size: int, name: str = "") -> DecodedPhoto:
     image = _open(path, data)
     exif = _exif(image)
     width, height = _upright_size(image, exif.orientation)
-    grey = _resize(_upright_pixels(path, image, "L", max_size, exif.orientation), width, height, max_size)
+    decoded = _upright_pixels(path, image, "RGB" if colour else "L", max_size, exif.orientation)
     photo = Photo(
         name=name or path.name,
         content_hash=hashlib.blake2b(data, digest_size=16).digest(),
@@ -80,16 +92,12 @@ def read_grey(path: Path, max_size: int, name: str = "") -> DecodedPhoto:
         longitude=exif.longitude,
         taken=exif.taken,
     )
-    return DecodedPhoto(grey, photo)
+    return DecodedPhoto(_resize(decoded, width, height, max_size), photo)
 
 
 def read_colour(path: Path, max_size: int) -> NDArray[np.uint8]:
     """Read a photo as (h, w, 3) uint8 RGB, upright, its long side at most `max_size`, to show it."""
-    _, data = read_bytes(path)
-    image = _open(path, data)
-    orientation = _exif(image).orientation
-    width, height = _upright_size(image, orientation)
-    return _resize(_upright_pixels(path, image, "RGB", max_size, orientation), width, height, max_size)
+    return read_photo(path, max_size, colour=True).pixels
 
 
 def read_bytes(path: Path) -> tuple[int, bytes]:

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from handcraft.features.description import RegionExtractor
 from handcraft.features.hessian_affine import LARGEST_RATIO
 from handcraft.features.images import DecodedPhoto
 from handcraft.features.regions import Regions
@@ -47,10 +48,18 @@ def detect(photo: DecodedPhoto, options: FeatureOptions) -> Regions:
     upright. Responses are areas in pixels, those of dark regions negative: large regions are found again in
     more views than regions of high contrast.
     """
-    bright = _bright_regions(photo.grey)
-    dark = _bright_regions(255 - photo.grey)
+    bright = _bright_regions(photo.pixels)
+    dark = _bright_regions(255 - photo.pixels)
     frames = np.concatenate([bright.frames, dark.frames])
     return Regions(frames, np.concatenate([bright.responses, -dark.responses]))
+
+
+class Mser(RegionExtractor):
+    """Maximally stable extremal regions, and a descriptor of their patches."""
+
+    def detect(self, photo: DecodedPhoto) -> Regions:
+        """See the function of this name."""
+        return detect(photo, self.options)
 
 
 def _bright_regions(grey: NDArray[np.uint8]) -> Regions:

@@ -7,12 +7,29 @@ from numpy.typing import NDArray
 
 from handcraft.features._kernels import BINS, ORIENTATIONS, describe_patches, patch_orientations
 from handcraft.features.descriptors import root_sift
+from handcraft.features.extractor import PatchDescriptor
+from handcraft.options import FeatureOptions
 
 SIDE = 41  # pixels of a patch (Perdoch, Chum & Matas 2009)
 CLIP = 0.2  # largest value of a descriptor before it is normalised (Lowe 2004, section 6.1)
 WEIGHT_BLUR = 2 / 3  # σ of the weights of a patch's gradients, in half sides of the patch
 ORIENTATION_BINS = 36
 SECOND_PEAK = 0.8  # of the highest: an orientation of its own (Lowe 2004, section 5)
+
+
+class RootSift(PatchDescriptor):
+    """RootSIFT of patches."""
+
+    side = SIDE
+    dimension = BINS * BINS * ORIENTATIONS
+    dtype = "uint8"
+
+    def __init__(self, options: FeatureOptions) -> None:
+        """There is nothing to choose."""
+
+    def describe(self, patches: NDArray[np.float32]) -> NDArray[np.generic]:
+        """See the function of this name."""
+        return describe(patches)
 
 
 def describe(patches: NDArray[np.float32]) -> NDArray[np.uint8]:

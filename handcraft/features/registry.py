@@ -1,77 +1,86 @@
-"""The detectors and the descriptors of patches by name."""
+"""From options to features: the extractor that they name, what it finds, and whether it keeps its word."""
 
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Callable
-from dataclasses import asdict, replace
-from typing import TypeVar
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import Any
 
-from handcraft.errors import HandcraftError
-from handcraft.features import dense_sift, hessian_affine, mser, patch_sift, sift
-from handcraft.features.description import Found, FoundRegions, PatchDescriptor
+import numpy as np
+
+from handcraft.errors import ExtractorError, HandcraftError, PhotoError
+from handcraft.features.extractor import Extractor, Found
 from handcraft.features.images import DecodedPhoto
-from handcraft.features.regions import Regions
+from handcraft.features.plugins import EXTRACTORS, make, with_all_settings
 from handcraft.options import FeatureOptions
-from handcraft.types import Features, Fingerprint
+from handcraft.types import Features, Fingerprint, RegionOfInterest
 
-Find = Callable[[DecodedPhoto, PatchDescriptor, FeatureOptions], Found]
-
-Entry = TypeVar("Entry")
-
-_PATCH_DESCRIPTORS = {
-    "rootsift": PatchDescriptor(patch_sift.SIDE, 128, "uint8", patch_sift.describe),
-}
+KEPT_EXTRACTORS = 8  # of different options that a process keeps, as networks take seconds to load
+POINTS = "points"  # the parameter of fingerprints whose features are points
+BEYOND = 1.0  # pixels beyond the outermost that a point may be refined to
 
 
-def _by_regions(detect: Callable[[DecodedPhoto, FeatureOptions], Regions]) -> Find:
-    """Describe the patches of the regions that a detector finds."""
-
-    def find(photo: DecodedPhoto, descriptor: PatchDescriptor, options: FeatureOptions) -> Found:
-        return FoundRegions.of(detect(photo, options), photo, descriptor, options)
-
-    return find
-
-
-_DETECTORS: dict[str, Find] = {
-    "sift": sift.find,
-    "hessian-affine": _by_regions(hessian_affine.detect),
-    "mser": _by_regions(mser.detect),
-    "dense-sift": _by_regions(dense_sift.detect),
-}
-
-
-def register_patch_descriptor(name: str, descriptor: PatchDescriptor) -> None:
-    """Offer a descriptor of patches, such as a learned one, under a name for FeatureOptions.descriptor."""
-    _PATCH_DESCRIPTORS[name] = descriptor
+@lru_cache(maxsize=KEPT_EXTRACTORS)
+def extractor_of(options: FeatureOptions) -> Extractor:
+    """The extractor that the options ask for; an unknown name is an error that lists the known."""
+    extractor: Extractor = make(EXTRACTORS, options.extractor, with_all_settings(options))
+    return extractor
 
 
 def fingerprint_of(options: FeatureOptions) -> Fingerprint:
-    """What features extracted under these options are; an unknown name is an error that lists the known."""
-    _known("detector", options.detector, _DETECTORS)
-    descriptor = _known("descriptor", options.descriptor, _PATCH_DESCRIPTORS)
-    space = f"{options.detector}-{options.descriptor}"
-    return Fingerprint(space, descriptor.dimension, descriptor.dtype, asdict(options))
+    """What features extracted under these options are; raises HandcraftError."""
+    extractor = extractor_of(options)
+    parameters = {**extractor.parameters, **({POINTS: True} if extractor.points else {})}
+    return Fingerprint(extractor.descriptor, extractor.dimension, extractor.dtype, parameters)
 
 
-def find(photo: DecodedPhoto, options: FeatureOptions) -> Found:
-    """Detect the features of a photo, to be described in one direction or in several."""
-    detector = _known("detector", options.detector, _DETECTORS)
-    return detector(photo, _known("descriptor", options.descriptor, _PATCH_DESCRIPTORS), options)
+def options_of(fingerprint: Fingerprint) -> FeatureOptions:
+    """The options that give features of this fingerprint; raises HandcraftError where none does here."""
+    parameters = {name: value for name, value in fingerprint.parameters.items() if name != POINTS}
+    if "detector" in parameters:  # as stores called it before extractors could be plugged in
+        parameters["extractor"] = parameters.pop("detector")
+    named = {field.name for field in fields(FeatureOptions)}
+    options: dict[str, Any] = {name: value for name, value in parameters.items() if name in named}
+    settings = {name: value for name, value in parameters.items() if name not in named}
+    return with_all_settings(FeatureOptions(**options, settings=settings))
+
+
+def are_points(fingerprint: Fingerprint) -> bool:
+    """Whether frames of these features say where they are and nothing of their size and direction."""
+    return bool(fingerprint.parameters.get(POINTS, False))
+
+
+def find(photos: Sequence[DecodedPhoto], options: FeatureOptions) -> list[Found]:
+    """Detect the features of photos, to be described in one direction or in several.
+
+    Raises PhotoError for photos that the extractor fails on, and ExtractorError where it does not give what
+    it has declared; describing does too.
+    """
+    extractor = extractor_of(options)
+    with _failing(options, ", ".join(photo.photo.name for photo in photos)):
+        found = list(extractor.find(photos))
+    if len(found) != len(photos):
+        raise ExtractorError(
+            f"The extractor {options.extractor} gives {len(found)} results for {len(photos)} photos, "
+            f"{photos[0].photo.name} and so on; it must give one for each."
+        )
+    return [
+        _Checked(one, photo.photo.name, extractor, options) for one, photo in zip(found, photos, strict=True)
+    ]
 
 
 def extract(photo: DecodedPhoto, options: FeatureOptions) -> Features:
     """The strongest features of a photo as it is held; a blank photo gives none."""
-    return find(photo, options).describe(0.0, options.max_features, None)
+    return find([photo], options)[0].describe(0.0, options.max_features, None)
 
 
 def closer(options: FeatureOptions) -> FeatureOptions:
-    """The options by which a detector looks closer, at a region of few features: at its pixels doubled, and
-    whatever is stronger elsewhere in the photo; the same options where it cannot."""
-    if options.detector != "hessian-affine":
-        return options
-    return replace(options, doubled=True, max_features=sys.maxsize)
+    """The options by which an extractor looks closer, at a region of few features, and whatever is stronger
+    elsewhere in the photo; the same options where it cannot."""
+    return extractor_of(options).closer or options
 
 
 def directions_around(count: int) -> tuple[float, ...]:
@@ -79,8 +88,67 @@ def directions_around(count: int) -> tuple[float, ...]:
     return tuple(2 * math.pi * number / count for number in range(count))
 
 
-def _known(kind: str, name: str, registered: dict[str, Entry]) -> Entry:
-    if name not in registered:
-        known = ", ".join(registered)
-        raise HandcraftError(f"There is no {kind} {name!r}; the {kind}s are {known}.")
-    return registered[name]
+@contextmanager
+def _failing(options: FeatureOptions, name: str) -> Iterator[None]:
+    """Say of a photo that it cannot be described, whatever a network or other people's code raises."""
+    try:
+        yield
+    except (HandcraftError, MemoryError):
+        raise
+    except Exception as error:
+        reason = str(error).strip().rstrip(".") or type(error).__name__
+        raise PhotoError(
+            f"{name} cannot be described: the extractor {options.extractor} fails: {reason}."
+        ) from error
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """What an extractor found in the photo of a name, held to what the extractor promises."""
+
+    found: Found
+    name: str
+    extractor: Extractor
+    options: FeatureOptions
+
+    def describe(self, direction: float, limit: int, roi: RegionOfInterest | None) -> Features:
+        """See Found; raises PhotoError or ExtractorError."""
+        with _failing(self.options, self.name):
+            features = self.found.describe(direction, limit, roi)
+        self._require_declared(features, limit)
+        self._require_sane(features)
+        return features
+
+    def _require_declared(self, features: Features, limit: int) -> None:
+        """Raise ExtractorError for features of other shapes and types than the extractor declares."""
+        count, extractor = len(features), self.extractor
+        for kind, array, declared in (
+            ("frames", features.frames, f"{count} x 2 x 3 float32"),
+            ("descriptors", features.descriptors, f"{count} x {extractor.dimension} {extractor.dtype}"),
+        ):
+            given = f"{' x '.join(map(str, array.shape))} {array.dtype}"
+            if given != declared:
+                raise ExtractorError(
+                    f"The extractor {self.options.extractor} gives {kind} of {given} for {self.name} "
+                    f"instead of {declared}; mend the extractor, or its model."
+                )
+        if count > limit:
+            raise ExtractorError(
+                f"The extractor {self.options.extractor} gives {count} features for {self.name} where "
+                f"{limit} are asked for; mend the extractor."
+            )
+
+    def _require_sane(self, features: Features) -> None:
+        """Raise PhotoError for NaN, infinity, and points that are not of the photo."""
+        across = np.array([features.width, features.height]) - 0.5 + BEYOND
+        faults = {
+            "frames with NaN or infinity": not np.isfinite(features.frames).all(),
+            "descriptors with NaN or infinity": not np.isfinite(features.descriptors).all(),
+            f"points outside its {features.width} x {features.height} pixels": bool(
+                ((features.centres < -0.5 - BEYOND) | (features.centres > across)).any()
+            ),
+        }
+        for fault in (fault for fault, there in faults.items() if there):
+            raise PhotoError(
+                f"{self.name} cannot be described: the extractor {self.options.extractor} gives {fault}."
+            )

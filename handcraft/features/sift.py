@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from handcraft.features.description import Found, FoundRegions, PatchDescriptor, in_original
+from handcraft.features.description import FoundRegions, PatchExtractor
 from handcraft.features.descriptors import root_sift
+from handcraft.features.extractor import Described, Found, PatchDescriptor
 from handcraft.features.images import DecodedPhoto
 from handcraft.features.regions import Regions, rotation, strongest
 from handcraft.options import FeatureOptions
@@ -36,24 +37,20 @@ class FoundKeypoints:
         """See Found; a blank photo gives none."""
         keypoints = _turned(self.keypoints, direction) if self.upright else self.keypoints
         if roi is not None:
-            held = roi.holds(in_original(_frames(keypoints), self.photo)[:, :, 2])
+            held = roi.holds(self.photo.in_original(_frames(keypoints))[:, :, 2])
             keypoints = [keypoints[row] for row in np.flatnonzero(held).tolist()]
         keypoints = keypoints[:limit]
         if not keypoints:  # OpenCV refuses to compute none on a photo of one or two pixels
             return _features(self.photo, keypoints, None)
-        return _features(self.photo, *_sift().compute(self.photo.grey, keypoints))
+        return _features(self.photo, *_sift().compute(self.photo.pixels, keypoints))
 
 
-@dataclass(frozen=True)
-class DescribedKeypoints:
-    """OpenCV's features of a photo, found and described at once, which spares a second pyramid: see
-    description.Found."""
+class Sift(PatchExtractor):
+    """OpenCV's SIFT, whose patches another descriptor may describe."""
 
-    features: Features
-
-    def describe(self, direction: float, limit: int, roi: RegionOfInterest | None) -> Features:
-        """See Found."""
-        return (self.features if roi is None else self.features.inside(roi)).head(limit)
+    def find_one(self, photo: DecodedPhoto) -> Found:
+        """See the function find."""
+        return find(photo, self.patches, self.options)
 
 
 def find(photo: DecodedPhoto, descriptor: PatchDescriptor, options: FeatureOptions) -> Found:
@@ -62,8 +59,8 @@ def find(photo: DecodedPhoto, descriptor: PatchDescriptor, options: FeatureOptio
     RootSIFT is OpenCV's own; other descriptors see the patches inscribed by the descriptor's grid.
     """
     if options.descriptor == OPENCVS and not options.upright and not options.spread:
-        return DescribedKeypoints(_detect_and_describe(photo, options.max_features))
-    keypoints = _sift().detect(photo.grey, None)
+        return Described(_detect_and_describe(photo, options.max_features))
+    keypoints = _sift().detect(photo.pixels, None)
     if options.upright:
         keypoints = _distinct(keypoints)
     regions = Regions(_frames(keypoints), _responses(keypoints))
@@ -79,7 +76,7 @@ def _sift(limit: int = 0) -> cv2.SIFT:
 
 
 def _detect_and_describe(photo: DecodedPhoto, limit: int) -> Features:
-    keypoints, raw = _sift(limit).detectAndCompute(photo.grey, None)
+    keypoints, raw = _sift(limit).detectAndCompute(photo.pixels, None)
     # OpenCV's own limit keeps ties, so there may be a few features more than it was asked for.
     rows = strongest(_responses(keypoints), np.zeros((len(keypoints), 2)), limit, spread=False)
     return _features(photo, [keypoints[row] for row in rows], None if raw is None else raw[rows])
@@ -107,8 +104,7 @@ def _features(
 ) -> Features:
     """OpenCV's keypoints and descriptors (n, 128), None of no keypoints, as features."""
     descriptors = np.empty((0, 128), np.float32) if raw is None else np.asarray(raw, np.float32)
-    frames = in_original(_frames(keypoints), photo)
-    return Features(frames, root_sift(descriptors), photo.photo.width, photo.photo.height)
+    return photo.features(_frames(keypoints), root_sift(descriptors))
 
 
 def _frames(keypoints: Sequence[cv2.KeyPoint]) -> NDArray[np.float64]:

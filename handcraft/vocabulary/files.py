@@ -21,24 +21,33 @@ from handcraft.vocabulary.tree import Balance, Training, VocabularyTree
 KIND = "vocabulary"
 
 
-def shipped_vocabulary(detector: str = FeatureOptions.detector) -> Path:
-    """The vocabulary in the package for the RootSIFT descriptors of a detector; raises VocabularyError."""
-    path = Path(str(resources.files("handcraft.vocabulary") / f"{detector}.h5"))
-    if not path.exists():
+SHIPPED_FOR = "rootsift"  # what the shipped files' descriptors are, whatever detects regions
+
+
+def shipped_vocabulary(
+    extractor: str = FeatureOptions.extractor, descriptor: str = FeatureOptions.descriptor
+) -> Path:
+    """The vocabulary in the package for what an extractor finds, so described; raises VocabularyError."""
+    path = Path(str(resources.files("handcraft.vocabulary") / f"{extractor}.h5"))
+    if descriptor != SHIPPED_FOR or not path.exists():
+        what, how = extractor, f"--extractor {extractor}"
+        if descriptor != SHIPPED_FOR:
+            what, how = f"{extractor} with {descriptor}", f"{how} --descriptor {descriptor}"
         raise VocabularyError(
-            f"No vocabulary for {detector} comes with handcraft; train one for your photos with "
-            f"`handcraft build-vocab PHOTOS --detector {detector}`."
+            f"No vocabulary for {what} comes with handcraft; train one for your photos with "
+            f"`handcraft build-vocab PHOTOS {how}`."
         )
     return path
 
 
-def shipped_vlad(detector: str) -> Path:
-    """The VLAD model in the package for the RootSIFT descriptors of a detector; raises VocabularyError."""
-    path = Path(str(resources.files("handcraft.vocabulary") / f"{detector}.vlad.h5"))
+def shipped_vlad(space: Fingerprint) -> Path:
+    """The VLAD model in the package for such descriptors; raises VocabularyError."""
+    extractor = space.descriptor.removesuffix(f"-{SHIPPED_FOR}")
+    path = Path(str(resources.files("handcraft.vocabulary") / f"{extractor}.vlad.h5"))
     if not path.exists():
         raise VocabularyError(
-            f"No VLAD model for {detector or 'such descriptors'} comes with handcraft; learn one on other "
-            "photos with `handcraft build-vlad`."
+            f"No VLAD model for {extractor} comes with handcraft; learn one on other photos with "
+            "`handcraft build-vlad`."
         )
     return path
 

@@ -52,7 +52,7 @@ def test_the_region_of_a_query_is_shown(data: Path) -> None:
 def test_json(data: Path) -> None:
     done = run(*OWN, "--methods", "bow", "--json")
     assert done.data == json.loads((data / "benchmark-own" / "results.json").read_text())
-    assert done.data["detectors"]["hessian-affine"]["rankings"]["BoW"]["levels"][""]["mAP"] > 0.5
+    assert done.data["extractors"]["hessian-affine"]["rankings"]["BoW"]["levels"][""]["mAP"] > 0.5
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_json(data: Path) -> None:
     [
         (("benchmark", "oxford105k"), "There is no data set 'oxford105k'; there are oxford5k, paris6k, "),
         ((*OWN, "--methods", "asmk,svm"), "There is no method 'svm'; the methods are bow, bow+sp, vlad, "),
-        ((*OWN, "--detectors", "surf"), "There is no detector 'surf'; the detectors are sift, "),
+        ((*OWN, "--extractors", "surf"), "There is no extractor 'surf'; the extractors are dense-sift, "),
         ((*OWN, "--root", "nowhere"), "There are no photos in "),
         ((*OWN[:-1], "absent.json"), "The ground truth "),
     ],
@@ -89,7 +89,7 @@ def test_published_figures_stand_beside_ours() -> None:
 
     ranking = {"levels": {"medium": {"mAP": 0.5}, "hard": {"mAP": 0.25}}, "milliseconds": 12.4}
     sizes = {"photos": 4993, "distractors": 1, "queries": 70}
-    results = {**sizes, "detectors": {"sift": {"rankings": {"ASMK*": ranking}}}}
+    results = {**sizes, "extractors": {"sift": {"rankings": {"ASMK*": ranking}}}}
     lines = table(results, DATASETS["roxford5k"]).splitlines()
     assert lines[0] == "ROxford5k: 4,993 photos and 1 distractor, 70 queries"
     assert "| ASMK*, sift | 0.500 | 0.250 | 12 |" in lines

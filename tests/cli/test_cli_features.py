@@ -23,18 +23,18 @@ def show(*arguments: str) -> tuple[str, ...]:
     return ("features", "show", *arguments)
 
 
-@pytest.mark.parametrize("detector", ["sift", "hessian-affine"])
-def test_the_summary(here: Path, detector: str) -> None:
-    outcome = run(*show(PHOTO, "--detector", detector, "--max-features", "100"))
+@pytest.mark.parametrize("extractor", ["sift", "hessian-affine"])
+def test_the_summary(here: Path, extractor: str) -> None:
+    outcome = run(*show(PHOTO, "--extractor", extractor, "--max-features", "100"))
     assert outcome.err == ""
-    line = rf"100 {detector} features in {PHOTO}, {WIDTH} x {HEIGHT} pixels, in \d+\.\d\d s\.\n"
+    line = rf"100 {extractor} features in {PHOTO}, {WIDTH} x {HEIGHT} pixels, in \d+\.\d\d s\.\n"
     assert re.fullmatch(line, outcome.out)
 
 
 def test_json_holds_every_feature(here: Path) -> None:
     data = run(*show(PHOTO, "--max-features", "50", "--max-size", "200", "--json")).data
     _, expected = extract_photo(here / PHOTO, FeatureOptions(max_features=50, max_size=200))
-    assert (data["photo"], data["detector"]) == (PHOTO, "hessian-affine")
+    assert (data["photo"], data["extractor"]) == (PHOTO, "hessian-affine")
     assert (data["width"], data["height"], data["count"]) == (WIDTH, HEIGHT, len(expected))
     assert data["seconds"] > 0
     frames = [
@@ -46,7 +46,7 @@ def test_json_holds_every_feature(here: Path) -> None:
 
 @pytest.mark.parametrize("flag", ["--oriented", "--spread", "--double"])
 def test_options_of_the_features(here: Path, flag: str) -> None:
-    usual = show(PHOTO, "--detector", "hessian-affine", "--max-features", "60", "--json")
+    usual = show(PHOTO, "--extractor", "hessian-affine", "--max-features", "60", "--json")
     assert run(*usual, flag).data["features"] != run(*usual).data["features"]
 
 
@@ -94,9 +94,9 @@ def test_a_photo_without_features(own: Path) -> None:
     assert (data["count"], data["features"]) == (0, [])
     for size in ((1, 1), (400, 1)):
         save(Image.new("RGB", size), own / "tiny.png")
-        for detector in ("sift", "hessian-affine"):
-            outcome = run(*show("tiny.png", "--detector", detector, "--save", "f.png"))
-            assert outcome.out.startswith(f"0 {detector} features in tiny.png, {size[0]} x 1 pixels, in ")
+        for extractor in ("sift", "hessian-affine"):
+            outcome = run(*show("tiny.png", "--extractor", extractor, "--save", "f.png"))
+            assert outcome.out.startswith(f"0 {extractor} features in tiny.png, {size[0]} x 1 pixels, in ")
 
 
 # --- what cannot be shown ---
@@ -114,9 +114,9 @@ def test_photos_that_cannot_be_read(own: Path) -> None:
     assert not (own / "f.png").exists()
 
 
-def test_an_unknown_detector(here: Path) -> None:
-    text = sentence(run(*show(PHOTO, "--detector", "surf"), code=1))
-    assert text.startswith("There is no detector 'surf'; the detectors are sift, hessian-affine")
+def test_an_unknown_extractor(here: Path) -> None:
+    text = sentence(run(*show(PHOTO, "--extractor", "surf"), code=1))
+    assert text.startswith("There is no extractor 'surf'; the extractors are dense-sift, hessian-affine")
 
 
 def test_a_suffix_that_is_no_picture_is_refused_before_the_work(own: Path) -> None:

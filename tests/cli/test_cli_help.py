@@ -46,7 +46,7 @@ COMMANDS = commands_of(cli)
 
 def test_the_commands_are_those_of_the_issue() -> None:
     maintenance = {"remove", "optimize", "info", "check"}
-    asking = {"query", "match", "pairs", "features", "evaluate", "benchmark", "demo"}
+    asking = {"query", "match", "pairs", "features", "extractors", "evaluate", "benchmark", "demo"}
     expected = {"index", "build-vocab", "vocab", "build-vlad", *asking, *maintenance}
     assert set(cli.commands) == expected
     assert {name for name in COMMANDS if " " in name} == {"vocab info", "features show"}
@@ -141,7 +141,7 @@ def test_every_way_to_start_it(program: tuple[str, ...], tmp_path: Path) -> None
 DEFAULTS = [
     ("index", "--max-features", FeatureOptions().max_features),
     ("index", "--max-size", FeatureOptions().max_size),
-    ("index", "--detector", FeatureOptions().detector),
+    ("index", "--extractor", FeatureOptions().extractor),
     ("index", "--upright", "upright" if FeatureOptions().upright else "oriented"),
     ("index", "--keep-features", "keep-features" if IndexOptions().keep_features else "no-keep-features"),
     ("index", "--method", f"the store's, {METHODS[0]} for a new one"),
@@ -155,7 +155,7 @@ DEFAULTS = [
     ("build-vocab", "--seed", VocabularyOptions().seed),
     ("build-vocab", "--max-features", FeatureOptions().max_features),
     ("build-vocab", "--max-size", FeatureOptions().max_size),
-    ("match", "--detector", FeatureOptions().detector),
+    ("match", "--extractor", FeatureOptions().extractor),
     ("match", "--ratio", MatchOptions().ratio),
     ("query", "--top", QueryOptions().top),
     ("query", "--verify-depth", VerificationOptions().depth),
@@ -214,6 +214,5 @@ def test_every_option_of_signatures_can_be_set() -> None:
 
 @pytest.mark.parametrize("name", ["index", "build-vocab", "match", "features show"])
 def test_every_option_of_features_can_be_set(name: str) -> None:
-    """But for the descriptor, which programs register."""
     names = {parameter.name for parameter in COMMANDS[name].params}
-    assert {field.name for field in fields(FeatureOptions)} - names == {"descriptor"}
+    assert {field.name for field in fields(FeatureOptions)} <= names

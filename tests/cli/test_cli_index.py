@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from commands import run, sentence
 from photographs import SCENES, save, scene, segment_bytes
+from plugs import unknown_extractor
 
 import handcraft
-from handcraft.options import DETECTORS, VocabularyOptions
+from handcraft.options import VocabularyOptions
 
 PHOTOS = SCENES + 2
 SECONDS = r"\d+\.\d s"
@@ -81,18 +82,18 @@ def test_feature_options_that_differ_from_the_stores_are_refused(own: Path) -> N
     assert run("info", "--json").data["photos"] == PHOTOS
 
 
-def test_an_unknown_detector(own: Path) -> None:
-    text = sentence(run("index", "photos", "--store", "other", "--detector", "surf", code=1))
-    assert text == f"There is no detector 'surf'; the detectors are {', '.join(DETECTORS)}."
+def test_an_unknown_extractor(own: Path) -> None:
+    text = sentence(run("index", "photos", "--store", "other", "--extractor", "surf", code=1))
+    assert text == unknown_extractor("surf")
 
 
-def test_a_detector_without_a_vocabulary_of_its_own(own: Path) -> None:
+def test_an_extractor_without_a_vocabulary_of_its_own(own: Path) -> None:
     """It is said how to train one, and what is said works."""
-    regions = ("photos", "--detector", "mser")
+    regions = ("photos", "--extractor", "mser")
     text = sentence(run("index", *regions, "--store", "other", code=1))
     assert text == (
         "No vocabulary for mser comes with handcraft; train one for your photos with "
-        "`handcraft build-vocab PHOTOS --detector mser`."
+        "`handcraft build-vocab PHOTOS --extractor mser`."
     )
     assert not (own / "other" / "manifest.json").exists()
     run("build-vocab", *regions, "--words", "200", "--output", "mser.h5")
@@ -318,10 +319,10 @@ def test_build_vocab_makes_a_store(own: Path) -> None:
 
 
 def test_build_vocab_describes_photos_as_it_is_told(own: Path) -> None:
-    regions = ("--detector", "hessian-affine", "--double", "--spread", "--oriented")
+    regions = ("--extractor", "hessian-affine", "--double", "--spread", "--oriented")
     run("build-vocab", "photos/views", "--words", "50", "--store", "fresh", *regions)
     text = run("info", "--store", "fresh").out
-    for option in ("detector=hessian-affine", "doubled=True", "spread=True", "upright=False"):
+    for option in ("extractor=hessian-affine", "doubled=True", "spread=True", "upright=False"):
         assert option in text
 
 

@@ -127,10 +127,10 @@ def test_saving_again_replaces_the_picture(own: Path) -> None:
 # --- options ---
 
 
-@pytest.mark.parametrize("detector", ["sift", "hessian-affine"])
-def test_upright_features_match_turned_photos(own: Path, detector: str) -> None:
+@pytest.mark.parametrize("extractor", ["sift", "hessian-affine"])
+def test_upright_features_match_turned_photos(own: Path, extractor: str) -> None:
     save(turned_scene(135), own / "turned.png")
-    options = ("--detector", detector, "--upright")
+    options = ("--extractor", extractor, "--upright")
     assert "turned by 135 degrees clockwise." in run("match", B, "turned.png", *options).out
 
 
@@ -175,9 +175,9 @@ def test_photos_that_cannot_be_read(own: Path) -> None:
     assert not (own / "m.png").exists()
 
 
-def test_an_unknown_detector(here: Path) -> None:
-    text = sentence(run("match", A, B, "--detector", "surf", code=1))
-    assert text.startswith("There is no detector 'surf'; the detectors are sift, hessian-affine")
+def test_an_unknown_extractor(here: Path) -> None:
+    text = sentence(run("match", A, B, "--extractor", "surf", code=1))
+    assert text.startswith("There is no extractor 'surf'; the extractors are dense-sift, hessian-affine")
 
 
 @pytest.mark.parametrize("name", ["m.gif", "m", "m.png.txt"])

@@ -111,7 +111,7 @@ def test_the_first_run_says_that_it_compiles(own: Path, tmp_path: Path) -> None:
     cache = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
     first = run_process("remove", "photos/scene-0.jpg", folder=own, environment=cache)
     assert first.err == ""  # needs no kernel
-    run = ("features", "show", "query.jpg", "--detector", "mser")  # whose kernels are few
+    run = ("features", "show", "query.jpg", "--extractor", "mser")  # whose kernels are few
     first = run_process(*run, folder=own, environment=cache)
     assert first.err == "Compiling for this machine: the first run takes some seconds longer.\n"
     assert run_process(*run, folder=own, environment=cache).err == ""

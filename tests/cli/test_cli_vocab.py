@@ -14,8 +14,8 @@ import pytest
 from commands import run, sentence
 from photographs import SCENES, save, scene
 from PIL import Image
+from plugs import unknown_extractor
 
-from handcraft.options import DETECTORS
 from handcraft.types import Fingerprint
 from handcraft.vocabulary.files import read_vocabulary, shipped_vocabulary, write_vocabulary
 from handcraft.vocabulary.tree import Training, VocabularyTree
@@ -109,33 +109,33 @@ def test_info_without_a_store_is_about_the_shipped_vocabulary(nowhere: Path) -> 
     assert f"{tree.words:,} for hessian-affine-rootsift (128 x uint8)" in text
 
 
-@pytest.mark.parametrize("detector", ["hessian-affine", "sift"])
-def test_the_shipped_vocabulary_of_a_detector(here: Path, detector: str) -> None:
+@pytest.mark.parametrize("extractor", ["hessian-affine", "sift"])
+def test_the_shipped_vocabulary_of_an_extractor(here: Path, extractor: str) -> None:
     """Whatever store is there, or is named."""
-    tree = read_vocabulary(shipped_vocabulary(detector))
+    tree = read_vocabulary(shipped_vocabulary(extractor))
     for store in ((), ("--store", ".handcraft")):
-        data = run("vocab", "info", "--detector", detector, *store, "--json").data
-        assert data["path"] == str(shipped_vocabulary(detector))
-        assert data["fingerprint"] == f"{detector}-rootsift (128 x uint8)"
+        data = run("vocab", "info", "--extractor", extractor, *store, "--json").data
+        assert data["path"] == str(shipped_vocabulary(extractor))
+        assert data["fingerprint"] == f"{extractor}-rootsift (128 x uint8)"
         assert (data["words"], data["nodes"]) == (tree.words, len(tree.child_counts))
 
 
-def test_a_detector_without_a_vocabulary(nowhere: Path) -> None:
-    for detector in ("mser", "dense-sift"):
-        text = sentence(run("vocab", "info", "--detector", detector, code=1))
+def test_an_extractor_without_a_vocabulary(nowhere: Path) -> None:
+    for extractor in ("mser", "dense-sift"):
+        text = sentence(run("vocab", "info", "--extractor", extractor, code=1))
         assert text == (
-            f"No vocabulary for {detector} comes with handcraft; train one for your photos with "
-            f"`handcraft build-vocab PHOTOS --detector {detector}`."
+            f"No vocabulary for {extractor} comes with handcraft; train one for your photos with "
+            f"`handcraft build-vocab PHOTOS --extractor {extractor}`."
         )
-    for detector in ("surf", "../vocabulary/sift", ""):
-        text = sentence(run("vocab", "info", "--detector", detector, code=1))
-        assert text == f"There is no detector {detector!r}; the detectors are {', '.join(DETECTORS)}."
+    for extractor in ("surf", "../vocabulary/sift", ""):
+        text = sentence(run("vocab", "info", "--extractor", extractor, code=1))
+        assert text == unknown_extractor(extractor)
 
 
-def test_a_file_and_a_detector_do_not_mix(nowhere: Path) -> None:
+def test_a_file_and_an_extractor_do_not_mix(nowhere: Path) -> None:
     write_plain_vocabulary(nowhere / "deep.h5")
-    outcome = run("vocab", "info", "deep.h5", "--detector", "sift", code=2)
-    assert outcome.err.endswith("Error: Name a FILE or a --detector, not both.\n")
+    outcome = run("vocab", "info", "deep.h5", "--extractor", "sift", code=2)
+    assert outcome.err.endswith("Error: Name a FILE or an --extractor, not both.\n")
 
 
 def test_info_in_json(own: Path) -> None:

@@ -205,9 +205,9 @@ def test_a_smaller_photo_has_fewer_features(own: Path) -> None:
     assert 0 < counts[0] < counts[1]
 
 
-def test_an_unknown_detector_names_the_known(own: Path) -> None:
-    store = handcraft.open(own / "another", features=FeatureOptions(detector="surf"))
-    with pytest.raises(handcraft.HandcraftError, match="no detector 'surf'; the detectors are sift"):
+def test_an_unknown_extractor_names_the_known(own: Path) -> None:
+    store = handcraft.open(own / "another", features=FeatureOptions(extractor="surf"))
+    with pytest.raises(handcraft.HandcraftError, match="no extractor 'surf'; the extractors are dense-sift"):
         store.add(own / "photos")
     assert not store.exists
 
@@ -218,7 +218,7 @@ def test_an_unknown_detector_names_the_known(own: Path) -> None:
         FeatureOptions(max_features=50),
         FeatureOptions(max_size=512),
         FeatureOptions(upright=False),
-        FeatureOptions(detector="sift"),
+        FeatureOptions(extractor="sift"),
         FeatureOptions(spread=True),
     ],
 )

@@ -32,8 +32,8 @@ def material(own: Path) -> Material:
     return open_material(OWN, own)
 
 
-def figures(results: dict[str, Any], title: str, detector: str = "hessian-affine") -> Any:
-    return results["detectors"][detector]["rankings"][title]
+def figures(results: dict[str, Any], title: str, extractor: str = "hessian-affine") -> Any:
+    return results["extractors"][extractor]["rankings"][title]
 
 
 def test_the_figures_are_those_of_the_store(material: Material, own: Path, tmp_path: Path) -> None:
@@ -58,10 +58,10 @@ def test_the_figures_are_those_of_the_store(material: Material, own: Path, tmp_p
         assert all(photo.startswith("photos/") for photo, _ in query["first"])
         assert found["milliseconds"] > 0
     assert figures(results, "ASMK* + SP")["query"]["verify"]
-    made = results["detectors"]["hessian-affine"]["store"]
+    made = results["extractors"]["hessian-affine"]["store"]
     assert made["seconds"]["indexing"] > 0
     assert made["bytes"]["index"] > 0
-    assert made["features"]["detector"] == "hessian-affine"
+    assert made["features"]["extractor"] == "hessian-affine"
 
 
 class InterruptionError(Exception):
@@ -126,16 +126,16 @@ def test_other_regions_under_the_same_names_are_asked_anew(
     assert figures(after, "ASMK*")["levels"] != figures(before, "ASMK*")["levels"]
 
 
-def test_every_ranking_on_its_detectors(material: Material, tmp_path: Path) -> None:
-    """The ones that other tests do not ask by; each detector has a store of its own."""
-    detectors, rankings = ("hessian-affine", "sift"), ("bow+sp", "vlad", "asmk+sp+hqe", "exhaustive")
-    results = run_benchmark(material, tmp_path / "out", BenchmarkOptions(rankings, detectors))
-    for detector in detectors:
-        measured = results["detectors"][detector]["rankings"]
+def test_every_ranking_on_its_extractors(material: Material, tmp_path: Path) -> None:
+    """The ones that other tests do not ask by; each extractor has a store of its own."""
+    extractors, rankings = ("hessian-affine", "sift"), ("bow+sp", "vlad", "asmk+sp+hqe", "exhaustive")
+    results = run_benchmark(material, tmp_path / "out", BenchmarkOptions(rankings, extractors))
+    for extractor in extractors:
+        measured = results["extractors"][extractor]["rankings"]
         assert list(measured) == [RANKINGS[name].title for name in rankings]
     assert figures(results, "ASMK* + SP + HQE")["levels"][""]["mAP"] == 1
     assert figures(results, "exhaustive matching")["query"]["verification"]["depth"] == PHOTOS
-    assert results["detectors"]["sift"]["store"]["bytes"]["vectors"] > 0
+    assert results["extractors"]["sift"]["store"]["bytes"]["vectors"] > 0
 
 
 def test_distractors_answer_nothing(material: Material, own: Path, tmp_path: Path) -> None:
@@ -195,12 +195,12 @@ def test_a_vocabulary_of_other_photos(material: Material, own: Path, tmp_path: P
         save(scene(80 + number), others / f"{number}.jpg")
     options = BenchmarkOptions(("bow",), train=(others,), words=50)
     results = run_benchmark(material, tmp_path / "out", options)
-    made = results["detectors"]["hessian-affine"]["store"]
+    made = results["extractors"]["hessian-affine"]["store"]
     assert made["words"] == 50
     assert made["seconds"]["training"] > 0
     trained = (tmp_path / "out" / "hessian-affine" / "vocabulary.h5").read_bytes()
     again = run_benchmark(material, tmp_path / "out", options)
-    assert again["detectors"]["hessian-affine"]["store"]["seconds"] == made["seconds"]
+    assert again["extractors"]["hessian-affine"]["store"]["seconds"] == made["seconds"]
     assert (tmp_path / "out" / "hessian-affine" / "vocabulary.h5").read_bytes() == trained
 
 
@@ -230,8 +230,8 @@ def test_other_boxes_are_cropped_anew(own: Path, tmp_path: Path) -> None:
             r"^There is no method 'svm'; the methods are bow, bow\+sp,",
         ),
         (
-            lambda: BenchmarkOptions(detectors=("surf",)),
-            r"^There is no detector 'surf'; the detectors are sift,",
+            lambda: BenchmarkOptions(extractors=("surf",)),
+            r"^There is no extractor 'surf'; the extractors are dense-sift,",
         ),
         (lambda: BenchmarkOptions(()), r"^No method is named; the methods are bow,"),
     ],

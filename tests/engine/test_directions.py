@@ -389,7 +389,7 @@ def test_an_oriented_store_needs_no_directions(collection: Path, folder: Path) -
 
 def test_a_store_of_upright_sift(collection: Path, folder: Path) -> None:
     """It has a vocabulary of its own, and the words of turned SIFT features."""
-    store = handcraft.open(folder / "sift", features=FeatureOptions(detector="sift", upright=True))
+    store = handcraft.open(folder / "sift", features=FeatureOptions(extractor="sift", upright=True))
     assert store.add(collection / "photos").added == SCENES + 2
     assert store.info().fingerprint.startswith("sift-rootsift (128 x uint8")
     for degrees in (0, 90, 20):
@@ -399,14 +399,14 @@ def test_a_store_of_upright_sift(collection: Path, folder: Path) -> None:
     assert store.query(turned(folder, 90), options=ONCE, verify=True).hits[0].match is None
 
 
-def test_a_detector_without_a_vocabulary_is_given_one(collection: Path, folder: Path) -> None:
-    regions = FeatureOptions(detector="mser")
+def test_an_extractor_without_a_vocabulary_is_given_one(collection: Path, folder: Path) -> None:
+    regions = FeatureOptions(extractor="mser")
     store = handcraft.open(folder / "mser", features=regions)
     with pytest.raises(VocabularyError) as error:
         store.add(collection / "photos")
     assert str(error.value) == (
         "No vocabulary for mser comes with handcraft; train one for your photos with "
-        "`handcraft build-vocab PHOTOS --detector mser`."
+        "`handcraft build-vocab PHOTOS --extractor mser`."
     )
     assert not store.exists
     file = folder / "mser.h5"

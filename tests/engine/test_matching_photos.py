@@ -28,7 +28,7 @@ from handcraft.engine.matching import MatchResult, match_features
 from handcraft.errors import HandcraftError, PhotoError
 from handcraft.types import Features
 
-DETECTORS = ("sift", "hessian-affine")
+EXTRACTORS = ("sift", "hessian-affine")
 ORIENTED = FeatureOptions(upright=False)
 
 
@@ -50,10 +50,10 @@ def mapped(affine: object, points: object) -> np.ndarray:
     return points @ affine[:, :2].T + affine[:, 2]
 
 
-@pytest.mark.parametrize("detector", DETECTORS)
+@pytest.mark.parametrize("extractor", EXTRACTORS)
 @pytest.mark.parametrize("upright", [False, True])
-def test_the_map_between_two_views_is_found(collection: Path, detector: str, upright: bool) -> None:
-    options = FeatureOptions(detector=detector, upright=upright)
+def test_the_map_between_two_views_is_found(collection: Path, extractor: str, upright: bool) -> None:
+    options = FeatureOptions(extractor=extractor, upright=upright)
     result = handcraft.match(
         collection / "query.jpg", str(collection / "photos" / "scene-3.jpg"), features=options
     )
@@ -177,11 +177,13 @@ def test_a_photo_without_features_is_an_error(photos: Path, names: tuple[str, st
     assert str(error.value) == f"No features were found in {wall}: it shows too little texture to match."
 
 
-def test_photos_and_detectors_that_do_not_exist(photos: Path) -> None:
+def test_photos_and_extractors_that_do_not_exist(photos: Path) -> None:
     with pytest.raises(PhotoError, match=r"There is no photo at absent\.jpg; check the name\."):
         handcraft.match(photos / "scene.png", "absent.jpg")
-    with pytest.raises(HandcraftError, match=r"There is no detector 'surf'; the detectors are sift, "):
-        handcraft.match(*[photos / "scene.png"] * 2, features=FeatureOptions(detector="surf"))
+    with pytest.raises(
+        HandcraftError, match=r"There is no extractor 'surf'; the extractors are dense-sift, "
+    ):
+        handcraft.match(*[photos / "scene.png"] * 2, features=FeatureOptions(extractor="surf"))
 
 
 # --- photographs ---
@@ -189,15 +191,15 @@ def test_photos_and_detectors_that_do_not_exist(photos: Path) -> None:
 
 @pytest.mark.photos
 @pytest.mark.parametrize(
-    ("detector", "upright", "least"), [("sift", False, 150), ("hessian-affine", True, 300)]
+    ("extractor", "upright", "least"), [("sift", False, 150), ("hessian-affine", True, 300)]
 )
 def test_inliers_lie_where_the_homography_says(
-    shared_data: Path, detector: str, upright: bool, least: int
+    shared_data: Path, extractor: str, upright: bool, least: int
 ) -> None:
     """A wall seen from the front and from 40 degrees (Mikolajczyk et al. 2005), whose map is known; it is
     turned by some 25 degrees too."""
     folder = shared_data / "graf"
-    options = FeatureOptions(detector=detector, upright=upright)
+    options = FeatureOptions(extractor=extractor, upright=upright)
     result = handcraft.match(folder / "img1.png", folder / "img3.png", features=options)
     assert result.match is not None
     assert result.inliers > least

@@ -166,8 +166,8 @@ def test_a_whole_photo_is_not_looked_at_closer(store: handcraft.Store, query: Pa
     assert asked[0] == asked[1]
 
 
-def test_a_detector_that_looks_no_closer(own: Path) -> None:
-    store = handcraft.open(own / "sift", features=FeatureOptions(detector="sift"))
+def test_an_extractor_that_looks_no_closer(own: Path) -> None:
+    store = handcraft.open(own / "sift", features=FeatureOptions(extractor="sift"))
     store.add(own / "photos")
     region = (60, 40, 160, 120)
     assert ranking(store.query(own / "query.jpg", options=ONCE, roi=region)) == ranking(

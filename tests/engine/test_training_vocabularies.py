@@ -226,7 +226,7 @@ def test_a_store_that_is_missing_is_refused(own: Path) -> None:
 
 
 def test_a_store_of_other_features_is_refused(own: Path) -> None:
-    other = handcraft.open(own / "other", features=FeatureOptions(detector="sift"))
+    other = handcraft.open(own / "other", features=FeatureOptions(extractor="sift"))
     other.add(own / "photos" / "views")
     store = handcraft.open(own / "new")
     with pytest.raises(FingerprintError) as error:

@@ -328,8 +328,8 @@ def test_models_that_cannot_be(material: Material, tmp_path: Path) -> None:
     )
 
 
-def test_a_detector_without_a_shipped_model(material: Material, tmp_path: Path) -> None:
-    features = FeatureOptions(detector="mser", max_features=300)
+def test_an_extractor_without_a_shipped_model(material: Material, tmp_path: Path) -> None:
+    features = FeatureOptions(extractor="mser", max_features=300)
     words = tmp_path / "mser.h5"
     handcraft.open(tmp_path / "none", features=features).build_vocabulary(
         material.photos, VocabularyOptions(words=10), output=words

@@ -18,7 +18,7 @@ from PIL import Image
 
 from handcraft.errors import PhotoError
 from handcraft.features import images
-from handcraft.features.images import read_colour, read_grey, reduced_size
+from handcraft.features.images import read_colour, read_photo, reduced_size
 
 Texture = Callable[..., NDArray[np.uint8]]
 SavePhoto = Callable[..., Path]
@@ -35,7 +35,7 @@ FORMATS: dict[str, dict[str, object]] = {
 
 def refusal(path: Path) -> str:
     with pytest.raises(PhotoError) as error:
-        read_grey(path, 1024)
+        read_photo(path, 1024)
     return str(error.value)
 
 
@@ -76,19 +76,19 @@ def jpeg_with_exif(save_photo: SavePhoto, block: bytes) -> Path:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("block", BROKEN_EXIF.values(), ids=BROKEN_EXIF)
 def test_broken_exif_does_not_lose_the_photo(block: bytes, save_photo: SavePhoto) -> None:
-    decoded = read_grey(jpeg_with_exif(save_photo, block), 1024)
-    assert decoded.grey.shape == (decoded.photo.height, decoded.photo.width)
+    decoded = read_photo(jpeg_with_exif(save_photo, block), 1024)
+    assert decoded.pixels.shape == (decoded.photo.height, decoded.photo.width)
     if decoded.photo.width == 50:  # not turned
-        np.testing.assert_allclose(decoded.grey[[3, 26]], [[0] * 50, [255] * 50], atol=8)
+        np.testing.assert_allclose(decoded.pixels[[3, 26]], [[0] * 50, [255] * 50], atol=8)
     else:  # a quarter turn clockwise: the black half is on the right
-        np.testing.assert_allclose(decoded.grey[:, [3, 26]].T, [[255] * 50, [0] * 50], atol=8)
+        np.testing.assert_allclose(decoded.pixels[:, [3, 26]].T, [[255] * 50, [0] * 50], atol=8)
     assert math.isnan(decoded.photo.latitude)
 
 
 def test_broken_exif_is_passed_over_in_silence(save_photo: SavePhoto) -> None:
     program = (
-        "import sys; from pathlib import Path; from handcraft.features.images import read_grey;"
-        "read_grey(Path(sys.argv[1]), 1024)"
+        "import sys; from pathlib import Path; from handcraft.features.images import read_photo;"
+        "read_photo(Path(sys.argv[1]), 1024)"
     )
     path = jpeg_with_exif(save_photo, BROKEN_EXIF["a value beyond the end"])
     ran = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, check=False)
@@ -147,7 +147,7 @@ def test_a_truncated_jpeg(share: float, max_size: int, texture: Texture, save_ph
     data = path.read_bytes()
     path.write_bytes(data[: int(share * len(data))])
     with pytest.raises(PhotoError) as error:
-        read_grey(path, max_size)
+        read_photo(path, max_size)
     assert str(error.value) in (
         f"{path} is truncated or damaged: its pixels cannot be decoded.",
         f"{path} is damaged: its header cannot be read.",  # not even the size has arrived
@@ -160,13 +160,13 @@ def test_a_truncated_jpeg(share: float, max_size: int, texture: Texture, save_ph
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_photo_cut_anywhere_is_refused_or_whole(name: str, texture: Texture, save_photo: SavePhoto) -> None:
     path = save_photo(texture(12, 18, blur=1), name, **FORMATS[name])
-    data, grey = path.read_bytes(), read_grey(path, 1024).grey
+    data, grey = path.read_bytes(), read_photo(path, 1024).pixels
     lengths = {*range(0, len(data), 1 + len(data) // 80), *range(len(data) - 30, len(data))}
     refused = 0
     for length in lengths:
         path.write_bytes(data[:length])
         try:
-            cut = read_grey(path, 1024).grey
+            cut = read_photo(path, 1024).pixels
         except PhotoError:
             refused += 1
         else:  # what is missing may only be a mark of the end
@@ -190,12 +190,12 @@ def test_damaged_bytes_give_a_photo_or_a_sentence(
             damaged[place] = generator.integers(0, 256)
         path.write_bytes(damaged)
         try:
-            decoded = read_grey(path, 1024)
+            decoded = read_photo(path, 1024)
         except PhotoError as error:
             sentences.append(str(error))
         else:
             size = reduced_size(decoded.photo.width, decoded.photo.height, 1024)
-            assert decoded.grey.shape == size[::-1]
+            assert decoded.pixels.shape == size[::-1]
     assert sentences
     assert all(str(path) in sentence and "\n" not in sentence for sentence in sentences)
 
@@ -209,11 +209,11 @@ def test_a_name_that_is_not_utf_8(save_photo: SavePhoto, tmp_path: Path) -> None
         save_photo(np.full((4, 6), 90, np.uint8)).rename(path)
     except OSError:
         pytest.skip("this file system allows only UTF-8 names")
-    decoded = read_grey(path, 1024)
-    assert decoded.grey.shape == (4, 6)
+    decoded = read_photo(path, 1024)
+    assert decoded.pixels.shape == (4, 6)
     assert os.fsencode(decoded.photo.name) == b"caf\xe9.png"
 
 
 def test_a_name_of_250_characters(save_photo: SavePhoto) -> None:
     name = "x" * 246 + ".png"
-    assert read_grey(save_photo(np.full((4, 6), 90, np.uint8), name), 1024).photo.name == name
+    assert read_photo(save_photo(np.full((4, 6), 90, np.uint8), name), 1024).photo.name == name

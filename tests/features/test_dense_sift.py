@@ -26,7 +26,7 @@ ALL = 1_000_000
 
 
 def options_of(**options: object) -> FeatureOptions:
-    return FeatureOptions(detector="dense-sift", **options)  # type: ignore[arg-type]
+    return FeatureOptions(extractor="dense-sift", **options)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -211,7 +211,7 @@ def test_features_that_are_not_upright_are_the_same_circles_turned(decoded: Deco
     regions = detect(photo, options_of(max_features=500))
     known = {tuple(place) for place in regions.frames[:, :, 2].tolist()}
     assert all(tuple(place) in known for place in features.centres.tolist())
-    assert PatchPyramid.of(photo.grey.astype(np.float32)).inside(features.frames.astype(float), SIDE).all()
+    assert PatchPyramid.of(photo.pixels.astype(np.float32)).inside(features.frames.astype(float), SIDE).all()
 
 
 def cosines_of_a_turn(pixels: NDArray[np.uint8], decode: Decode, upright: bool) -> NDArray[np.float64]:

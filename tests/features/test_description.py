@@ -8,9 +8,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from plugs import Patches
 
 from handcraft.features import patch_sift
-from handcraft.features.description import FoundRegions, PatchDescriptor
+from handcraft.features.description import FoundRegions
+from handcraft.features.extractor import PatchDescriptor
 from handcraft.features.images import DecodedPhoto
 from handcraft.features.patches import PatchPyramid
 from handcraft.features.regions import Regions, rotation
@@ -23,8 +25,8 @@ Waves = Callable[..., NDArray[np.uint8]]
 
 SIDE = 257  # pixels of a photo whose reductions, down to 33, turn by quarters as it does
 MIDDLE = (SIDE - 1) / 2
-ROOT_SIFT = PatchDescriptor(patch_sift.SIDE, 128, "uint8", patch_sift.describe)
-GREY_LEVELS = PatchDescriptor(25, 625, "float32", lambda patches: patches.reshape(-1, 625))
+ROOT_SIFT = Patches(patch_sift.SIDE, 128, "uint8", patch_sift.describe)
+GREY_LEVELS = Patches(25, 625, "float32", lambda patches: patches.reshape(-1, 625))
 UPRIGHT = FeatureOptions(upright=True)
 ORIENTED = FeatureOptions(upright=False)
 ALL = 1_000_000
@@ -155,7 +157,7 @@ def test_gradients_turn_with_the_photo(degrees: float, decoded: Decode, waves: W
     assert np.median(np.linalg.norm(norms, axis=1)) < 40
 
 
-def test_what_its_detector_has_turned_stays_so_unless_it_is_upright(
+def test_what_its_extractor_has_turned_stays_so_unless_it_is_upright(
     decoded: Decode, texture: Texture
 ) -> None:
     photo, regions = decoded(texture(SIDE, SIDE)), some_regions()
@@ -239,7 +241,7 @@ def test_a_descriptor_sees_the_patches_of_the_frames(
 ) -> None:
     photo = decoded(texture(SIDE, SIDE))
     (features,) = describe(some_regions(), photo, options, descriptor=GREY_LEVELS)
-    pyramid = PatchPyramid.of(photo.grey.astype(np.float32))
+    pyramid = PatchPyramid.of(photo.pixels.astype(np.float32))
     expected = pyramid.sample(features.frames.astype(float), 25)
     assert features.descriptors.dtype == np.float32
     np.testing.assert_allclose(features.descriptors.reshape(-1, 25, 25), expected, atol=0.01)

@@ -108,13 +108,13 @@ def test_opencv_runs_on_one_thread_meanwhile_and_on_its_own_after(
     photos: list[tuple[Path, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    read = extraction.extract_photo
+    read = extraction.read_photo
 
-    def watch(path: Path, options: FeatureOptions, name: str = "") -> object:
+    def watch(*asked: object) -> object:
         seen.append(cv2.getNumThreads())
-        return read(path, options, name)
+        return read(*asked)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(extraction, "extract_photo", watch)
+    monkeypatch.setattr(extraction, "read_photo", watch)
     list(extract_photos(photos, FeatureOptions(), threads=2))
     assert seen == [1] * len(photos)
     assert cv2.getNumThreads() == 2
@@ -140,9 +140,9 @@ def test_an_error_of_the_caller_restores_opencvs_threads(photos: list[tuple[Path
     assert cv2.getNumThreads() == 2
 
 
-def test_an_unknown_detector_ends_the_extraction(photos: list[tuple[Path, str]]) -> None:
-    with pytest.raises(HandcraftError, match="no detector 'shift'"):
-        list(extract_photos(photos, FeatureOptions(detector="shift"), threads=2))
+def test_an_unknown_extractor_ends_the_extraction(photos: list[tuple[Path, str]]) -> None:
+    with pytest.raises(HandcraftError, match="no extractor 'shift'"):
+        list(extract_photos(photos, FeatureOptions(extractor="shift"), threads=2))
     assert cv2.getNumThreads() == 2
 
 
@@ -159,15 +159,15 @@ def test_a_photo_that_opencv_cannot_bear_is_an_error_of_its_own(
     photos: list[tuple[Path, str]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    read = extraction.extract_photo
+    read = extraction.read_photo
     bad = photos[1][0]
 
-    def fail_once(path: Path, options: FeatureOptions, name: str = "") -> object:
+    def fail_once(path: Path, *asked: object) -> object:
         if path == bad:
             raise failure
-        return read(path, options, name)
+        return read(path, *asked)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(extraction, "extract_photo", fail_once)
+    monkeypatch.setattr(extraction, "read_photo", fail_once)
     extractions = list(extract_photos(photos, FeatureOptions(), threads=2))
     assert [e.path for e in extractions if e.error] == [bad]
     assert str(extractions[1].error) == sentence.format(path=bad)

@@ -37,7 +37,7 @@ CENTRES = [(80.3, 79.6), (80.5, 80.5), (79.0, 81.0), (80.8, 80.1)]
 
 
 def options_of(**options: object) -> FeatureOptions:
-    return FeatureOptions(detector="hessian-affine", **options)  # type: ignore[arg-type]
+    return FeatureOptions(extractor="hessian-affine", **options)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -360,7 +360,7 @@ def test_a_vocabulary_of_sift_is_refused(collection: Path, tmp_path: Path) -> No
 
 def test_a_store_of_sift_is_refused(save_photo: SavePhoto, texture: Texture, tmp_path: Path) -> None:
     photo = save_photo(texture(120, 160))
-    handcraft.open(tmp_path / "store", features=FeatureOptions(detector="sift")).add(photo)
+    handcraft.open(tmp_path / "store", features=FeatureOptions(extractor="sift")).add(photo)
     with pytest.raises(FingerprintError, match=r"holds sift-rootsift .* ask for hessian-affine-rootsift"):
         handcraft.open(tmp_path / "store", features=options_of()).add(photo)
 
@@ -383,7 +383,7 @@ def test_other_views_are_verified_and_other_photos_are_not(collection: Path, tmp
     store.add(collection / "photos")
     assert len(store) == 10
     assert store.check().problems == ()
-    again = handcraft.open(tmp_path / "store")  # the store remembers its detector
+    again = handcraft.open(tmp_path / "store")  # the store remembers its extractor
     hits = again.query(collection / "query.jpg", verify=True).hits
     verified = {Path(hit.name).name: hit.inliers for hit in hits if hit.match}
     assert set(verified) == {"scene-3.jpg", "near.jpg", "turned.jpg"}

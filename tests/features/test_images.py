@@ -20,7 +20,7 @@ from PIL import Image, ImageOps
 
 from handcraft.errors import PhotoError
 from handcraft.features import images
-from handcraft.features.images import read_colour, read_grey, reduced_size
+from handcraft.features.images import read_colour, read_photo, reduced_size
 from handcraft.types import scale_coordinates
 
 Texture = Callable[..., NDArray[np.uint8]]
@@ -46,7 +46,7 @@ def colourful(height: int, width: int) -> NDArray[np.uint8]:
 
 def refusal(path: Path) -> str:
     with pytest.raises(PhotoError) as error:
-        read_grey(path, 1024)
+        read_photo(path, 1024)
     return str(error.value)
 
 
@@ -59,9 +59,9 @@ def test_every_format_is_read(name: str, save_photo: SavePhoto) -> None:
     path = save_photo(pixels, name, **FORMATS[name])
     luminance = pixels @ [0.299, 0.587, 0.114]
     tolerance = 4 if name == "photo.jpg" else 1
-    decoded = read_grey(path, 1024)
-    assert decoded.grey.dtype == np.uint8
-    assert np.abs(decoded.grey - luminance).max() <= tolerance
+    decoded = read_photo(path, 1024)
+    assert decoded.pixels.dtype == np.uint8
+    assert np.abs(decoded.pixels - luminance).max() <= tolerance
     assert np.abs(read_colour(path, 1024) - pixels.astype(int)).max() <= 2 * tolerance
     assert (decoded.photo.width, decoded.photo.height) == (50, 30)
 
@@ -70,7 +70,7 @@ def test_every_format_is_read(name: str, save_photo: SavePhoto) -> None:
 def test_the_content_and_not_the_suffix_says_what_a_file_is(name: str, save_photo: SavePhoto) -> None:
     path = save_photo(colourful(30, 50), name, **FORMATS[name])
     renamed = path.rename(path.with_suffix(".dat"))
-    assert read_grey(renamed, 1024).grey.shape == (30, 50)
+    assert read_photo(renamed, 1024).pixels.shape == (30, 50)
 
 
 def test_the_suffixes_of_every_format_are_known() -> None:
@@ -81,7 +81,7 @@ def test_the_suffixes_of_every_format_are_known() -> None:
 def test_grey_photos(name: str, save_photo: SavePhoto) -> None:
     pixels = np.add.outer(np.arange(30), 4 * np.arange(50)).astype(np.uint8)
     path = save_photo(pixels, name, **FORMATS[name])
-    assert np.abs(read_grey(path, 1024).grey - pixels.astype(int)).max() <= 2
+    assert np.abs(read_photo(path, 1024).pixels - pixels.astype(int)).max() <= 2
     colour = read_colour(path, 1024)
     assert colour.shape == (30, 50, 3)
     assert np.abs(colour - pixels[..., None].astype(int)).max() <= 2
@@ -90,7 +90,7 @@ def test_grey_photos(name: str, save_photo: SavePhoto) -> None:
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 def test_16_bit_grey_is_reduced_to_8(suffix: str, save_photo: SavePhoto) -> None:
     values = np.linspace(0, 65535, 600).reshape(20, 30).astype(np.uint16)
-    grey = read_grey(save_photo(values, f"photo.{suffix}"), 1024).grey
+    grey = read_photo(save_photo(values, f"photo.{suffix}"), 1024).pixels
     assert np.abs(grey - values / 257).max() <= 0.5
     assert (grey.min(), grey.max()) == (0, 255)
 
@@ -101,27 +101,27 @@ def test_16_bit_grey_is_reduced_to_8(suffix: str, save_photo: SavePhoto) -> None
 @pytest.mark.parametrize("dtype", [np.uint16, np.int32])
 def test_white_is_all_the_bits_in_use(brightest: int, bits: int, dtype: type, save_photo: SavePhoto) -> None:
     values = np.linspace(0, brightest, 600).reshape(20, 30).astype(dtype)
-    grey = read_grey(save_photo(values, "photo.tif"), 1024).grey
+    grey = read_photo(save_photo(values, "photo.tif"), 1024).pixels
     assert np.abs(grey - values * (255 / (2**bits - 1))).max() <= 0.5
 
 
 def test_32_bit_grey_is_reduced_to_8(save_photo: SavePhoto) -> None:
     values = np.linspace(0, 10_000_000, 600).reshape(20, 30).astype(np.int32)
-    grey = read_grey(save_photo(values, "photo.tif"), 1024).grey
+    grey = read_photo(save_photo(values, "photo.tif"), 1024).pixels
     assert np.abs(grey - values * (255 / (2**24 - 1))).max() <= 0.51
 
 
 @pytest.mark.parametrize("white", [1.0, 255.0])
 def test_float_grey_up_to_1_or_255(white: float, save_photo: SavePhoto) -> None:
     values = np.linspace(0, white, 600).reshape(20, 30).astype(np.float32)
-    grey = read_grey(save_photo(values, "photo.tif"), 1024).grey
+    grey = read_photo(save_photo(values, "photo.tif"), 1024).pixels
     assert np.abs(grey - values * (255 / white)).max() <= 0.51
 
 
 def test_float_grey_with_holes(save_photo: SavePhoto) -> None:
     values = np.full((20, 30), 0.5, np.float32)
     values[0, :4] = [np.nan, np.inf, -np.inf, -3]
-    grey = read_grey(save_photo(values, "photo.tif"), 1024).grey
+    grey = read_photo(save_photo(values, "photo.tif"), 1024).pixels
     assert set(np.unique(grey[1:])) == {128}
     assert grey[0, 0] == grey[0, 2] == grey[0, 3] == 0
 
@@ -129,7 +129,7 @@ def test_float_grey_with_holes(save_photo: SavePhoto) -> None:
 def test_one_bit_photos(save_photo: SavePhoto) -> None:
     bits = np.random.default_rng(0).random((20, 30)) < 0.5
     for name in ("photo.png", "photo.tif", "photo.bmp"):
-        np.testing.assert_array_equal(read_grey(save_photo(bits, name), 1024).grey, np.where(bits, 255, 0))
+        np.testing.assert_array_equal(read_photo(save_photo(bits, name), 1024).pixels, np.where(bits, 255, 0))
 
 
 def test_palette_photos(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_palette_photos(tmp_path: Path) -> None:
     colours.putdata([0, 1, 2, 3, 3, 2, 1, 0])
     for name in ("photo.png", "photo.bmp", "photo.tif"):
         colours.save(tmp_path / name)
-        grey = read_grey(tmp_path / name, 1024).grey
+        grey = read_photo(tmp_path / name, 1024).pixels
         np.testing.assert_array_equal(grey, [[255, 10, 200, 90], [90, 200, 10, 255]])
 
 
@@ -149,7 +149,7 @@ def test_cmyk_photos(name: str, tmp_path: Path) -> None:
     inks.paste((0, 255, 255, 0), (32, 0, 48, 16))  # red
     inks.save(tmp_path / name, **FORMATS[name] | ({"subsampling": -1} if name == "photo.jpg" else {}))
     colour = read_colour(tmp_path / name, 1024)
-    grey = read_grey(tmp_path / name, 1024).grey
+    grey = read_photo(tmp_path / name, 1024).pixels
     for column, wanted in ((8, (255, 255, 255)), (24, (0, 0, 0)), (40, (255, 0, 0))):
         assert np.abs(colour[8, column] - np.array(wanted)).max() <= 3
         assert abs(int(grey[8, column]) - np.dot(wanted, [0.299, 0.587, 0.114])) <= 3
@@ -161,7 +161,7 @@ def test_a_transparent_pixel_shows_white(name: str, save_photo: SavePhoto) -> No
     pixels[:, 10:20, 3] = 128
     pixels[:, 20:, 3] = 255
     path = save_photo(pixels, name, **FORMATS[name])
-    grey = read_grey(path, 1024).grey
+    grey = read_photo(path, 1024).pixels
     assert set(np.unique(grey[:, :10])) == {255}
     assert np.abs(grey[:, 10:20].astype(int) - 127).max() <= 1
     assert set(np.unique(grey[:, 20:])) == {0}
@@ -177,7 +177,7 @@ def test_transparency_of_grey_and_palette_photos_shows_white(tmp_path: Path) -> 
     palette.putdata([1, 0])
     palette.save(tmp_path / "palette.png", transparency=1)
     for name in ("grey.png", "palette.png"):
-        np.testing.assert_array_equal(read_grey(tmp_path / name, 1024).grey, [[255, 0]])
+        np.testing.assert_array_equal(read_photo(tmp_path / name, 1024).pixels, [[255, 0]])
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "webp"])
@@ -185,7 +185,7 @@ def test_the_first_of_several_pictures_is_read(suffix: str, tmp_path: Path) -> N
     first, second = (Image.new("RGB", (8, 6), colour) for colour in ("white", "black"))
     lossless = {"lossless": True} if suffix == "webp" else {}
     first.save(tmp_path / f"photo.{suffix}", save_all=True, append_images=[second], **lossless)
-    grey = read_grey(tmp_path / f"photo.{suffix}", 1024).grey
+    grey = read_photo(tmp_path / f"photo.{suffix}", 1024).pixels
     np.testing.assert_array_equal(grey, np.full((6, 8), 255))
 
 
@@ -204,23 +204,23 @@ def test_photos_are_turned_upright(name: str, orientation: int, save_photo: Save
     path = save_photo(colourful(30, 50), name, exif=with_orientation(orientation), **FORMATS[name])
     with Image.open(path) as image:
         upright = np.asarray(ImageOps.exif_transpose(image).convert("RGB")).astype(int)
-    decoded = read_grey(path, 1024)
+    decoded = read_photo(path, 1024)
     assert (decoded.photo.height, decoded.photo.width) == upright.shape[:2]
-    assert np.abs(decoded.grey - upright @ [0.299, 0.587, 0.114]).max() <= 2
+    assert np.abs(decoded.pixels - upright @ [0.299, 0.587, 0.114]).max() <= 2
     assert np.abs(read_colour(path, 1024) - upright).max() <= 2
 
 
 def test_orientation_6_means_a_quarter_turn_clockwise(save_photo: SavePhoto) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (4, 6), dtype=np.uint8)
     path = save_photo(pixels, exif=with_orientation(6))
-    np.testing.assert_array_equal(read_grey(path, 1024).grey, np.rot90(pixels, -1))
+    np.testing.assert_array_equal(read_photo(path, 1024).pixels, np.rot90(pixels, -1))
 
 
 @pytest.mark.parametrize("name", WITH_EXIF)
 def test_a_turned_photo_is_reduced_as_it_stands(name: str, save_photo: SavePhoto) -> None:
     path = save_photo(colourful(60, 200), name, exif=with_orientation(8), **FORMATS[name])
-    decoded = read_grey(path, 50)
-    assert decoded.grey.shape == (50, 15)
+    decoded = read_photo(path, 50)
+    assert decoded.pixels.shape == (50, 15)
     assert (decoded.photo.width, decoded.photo.height) == (60, 200)
 
 
@@ -228,7 +228,7 @@ def test_a_turned_photo_is_reduced_as_it_stands(name: str, save_photo: SavePhoto
 def test_an_unknown_orientation_counts_as_none(orientation: int, save_photo: SavePhoto) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (4, 6), dtype=np.uint8)
     path = save_photo(pixels, exif=with_orientation(orientation))
-    np.testing.assert_array_equal(read_grey(path, 1024).grey, pixels)
+    np.testing.assert_array_equal(read_photo(path, 1024).pixels, pixels)
 
 
 # --- size ---
@@ -253,15 +253,15 @@ def test_the_long_side_is_reduced(
     assert reduced_size(width, height, max_size) == reduced
     for name in ("photo.png", "photo.jpg"):
         path = save_photo(np.full((height, width), 90, np.uint8), name)
-        decoded = read_grey(path, max_size)
-        assert decoded.grey.shape == reduced[::-1]
+        decoded = read_photo(path, max_size)
+        assert decoded.pixels.shape == reduced[::-1]
         assert (decoded.photo.width, decoded.photo.height) == (width, height)
         assert read_colour(path, max_size).shape == (*reduced[::-1], 3)
 
 
 def test_a_reduced_photo_is_averaged_about_pixel_centres(save_photo: SavePhoto) -> None:
     ramp = np.tile(np.arange(256, dtype=np.uint8), (64, 1))
-    grey = read_grey(save_photo(ramp), 64).grey
+    grey = read_photo(save_photo(ramp), 64).pixels
     wanted = scale_coordinates(np.arange(64.0), 4)  # where the reduced pixels' centres were
     assert np.abs(grey - wanted).max() <= 0.5
 
@@ -290,8 +290,8 @@ def test_resizing_maps_edges_to_edges(before: int, after: int) -> None:
 
 
 def test_a_very_long_photo_is_read(texture: Texture, save_photo: SavePhoto) -> None:
-    decoded = read_grey(save_photo(texture(40, 20_000)), 1024)
-    assert decoded.grey.shape == (2, 1024)
+    decoded = read_photo(save_photo(texture(40, 20_000)), 1024)
+    assert decoded.pixels.shape == (2, 1024)
     assert (decoded.photo.width, decoded.photo.height) == (20_000, 40)
 
 
@@ -319,7 +319,7 @@ def test_the_limit_is_on_pixels_and_is_still_allowed(
 ) -> None:
     path = save_photo(np.zeros((30, 50), np.uint8))
     monkeypatch.setattr(images, "MAX_PIXELS", 1500)
-    assert read_grey(path, 1024).grey.shape == (30, 50)
+    assert read_photo(path, 1024).pixels.shape == (30, 50)
     monkeypatch.setattr(images, "MAX_PIXELS", 1499)
     assert "is too large: it has 50 x 30 pixels, the limit is 1,499 in all" in refusal(path)
 
@@ -349,7 +349,7 @@ def test_place_and_time_come_from_the_exif(
     name: str, hemispheres: tuple[str, str], signs: tuple[int, int], save_photo: SavePhoto
 ) -> None:
     path = save_photo(colourful(6, 8), name, exif=full_exif(hemispheres), **FORMATS[name])
-    photo = read_grey(path, 1024).photo
+    photo = read_photo(path, 1024).photo
     assert photo.latitude == pytest.approx(signs[0] * (59 + 20 / 60 + 30 / 3600))
     assert photo.longitude == pytest.approx(signs[1] * (18 + 3 / 60 + 0.5 / 3600))
     assert photo.taken == "2004-07-21T14:03:59"
@@ -357,7 +357,7 @@ def test_place_and_time_come_from_the_exif(
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_photo_without_exif_has_no_place_and_no_time(name: str, save_photo: SavePhoto) -> None:
-    photo = read_grey(save_photo(colourful(6, 8), name, **FORMATS[name]), 1024).photo
+    photo = read_photo(save_photo(colourful(6, 8), name, **FORMATS[name]), 1024).photo
     assert math.isnan(photo.latitude)
     assert math.isnan(photo.longitude)
     assert photo.taken == ""
@@ -376,7 +376,7 @@ def test_a_photo_without_exif_has_no_place_and_no_time(name: str, save_photo: Sa
     ],
 )
 def test_the_time_is_iso_8601_or_missing(taken: str, save_photo: SavePhoto) -> None:
-    photo = read_grey(save_photo(colourful(6, 8), exif=full_exif(taken=taken)), 1024).photo
+    photo = read_photo(save_photo(colourful(6, 8), exif=full_exif(taken=taken)), 1024).photo
     if taken.startswith("2004:07:21 14"):
         assert datetime.fromisoformat(photo.taken) == datetime(2004, 7, 21, 14, 3, 59)
     else:
@@ -387,9 +387,9 @@ def test_the_facts_of_the_file(save_photo: SavePhoto) -> None:
     path = save_photo(colourful(30, 50))
     os.utime(path, ns=(1, 1_234_567_890_123_456_789))
     content = path.read_bytes()
-    photo = read_grey(path, 20).photo
+    photo = read_photo(path, 20).photo
     assert photo.content_hash == hashlib.blake2b(content, digest_size=16).digest()
     assert photo.file_size == len(content)
     assert photo.modified_ns == path.stat().st_mtime_ns
     assert photo.name == "photo.png"
-    assert read_grey(path, 20, "holiday/photo.png").photo.name == "holiday/photo.png"
+    assert read_photo(path, 20, "holiday/photo.png").photo.name == "holiday/photo.png"

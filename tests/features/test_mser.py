@@ -30,7 +30,7 @@ ALL = 1_000_000
 
 
 def options_of(**options: object) -> FeatureOptions:
-    return FeatureOptions(detector="mser", **options)  # type: ignore[arg-type]
+    return FeatureOptions(extractor="mser", **options)  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -1,32 +1,32 @@
-"""The detectors and descriptors by name, what every one of them promises, and the options."""
+"""The extractors and descriptors by name, what every one of them promises, and the options."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from plugs import REGIONS, Patches, unknown_extractor
 
 import handcraft
 from handcraft.errors import HandcraftError
-from handcraft.features import registry
-from handcraft.features.description import PatchDescriptor
+from handcraft.features import plugins, registry
+from handcraft.features.description import plain_options
 from handcraft.features.extraction import extract_photo, find_features, opencv_threads
+from handcraft.features.extractor import Found, PatchDescriptor
 from handcraft.features.images import DecodedPhoto
 from handcraft.features.patches import PatchPyramid
 from handcraft.features.registry import (
     directions_around,
     extract,
-    find,
     fingerprint_of,
-    register_patch_descriptor,
 )
-from handcraft.options import DETECTORS, FeatureOptions, MatchOptions, VocabularyOptions
+from handcraft.options import FeatureOptions, MatchOptions, VocabularyOptions
 from handcraft.types import Features, Photo, RegionOfInterest, scale_coordinates
 from handcraft.verification.matching import match_descriptors
 
@@ -36,6 +36,12 @@ Decode = Callable[[NDArray[np.uint8]], DecodedPhoto]
 Waves = Callable[..., NDArray[np.uint8]]
 
 ALL = 1_000_000
+
+
+def find(photo: DecodedPhoto, options: FeatureOptions) -> Found:
+    return registry.find([photo], options)[0]
+
+
 MUTUAL_NEAREST = MatchOptions(ratio=1, rival_distance=math.inf)  # nothing is a rival
 TOY_SIDE, TOY_CELLS = 25, 5
 
@@ -51,24 +57,23 @@ def mean_levels(patches: NDArray[np.float32]) -> NDArray[np.float32]:
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of another descriptor of patches, for one test."""
-    monkeypatch.setattr(registry, "_PATCH_DESCRIPTORS", dict(registry._PATCH_DESCRIPTORS))
-    register_patch_descriptor("toy", PatchDescriptor(TOY_SIDE, TOY_CELLS**2, "float32", mean_levels))
+    offer(monkeypatch, "toy", Patches(TOY_SIDE, TOY_CELLS**2, "float32", mean_levels))
     return "toy"
+
+
+def offer(monkeypatch: pytest.MonkeyPatch, name: str, descriptor: PatchDescriptor) -> None:
+    """Let options name a descriptor until the test ends."""
+    monkeypatch.setitem(plugins._registered[plugins.DESCRIPTORS], name, lambda options: descriptor)
+    registry.extractor_of.cache_clear()
 
 
 # --- names ---
 
 
-def test_the_options_name_every_detector() -> None:
-    assert tuple(registry._DETECTORS) == DETECTORS
-
-
 def test_unknown_names_are_errors_that_list_the_known(decoded: Decode, toy: str) -> None:
     photo = decoded(np.zeros((20, 30), np.uint8))
     sentences = {
-        "There is no detector 'surf'; the detectors are sift, hessian-affine, mser, dense-sift.": (
-            FeatureOptions(detector="surf")
-        ),
+        unknown_extractor("surf"): FeatureOptions(extractor="surf"),
         "There is no descriptor 'daisy'; the descriptors are rootsift, toy.": (
             FeatureOptions(descriptor="daisy")
         ),
@@ -86,28 +91,31 @@ def test_unknown_names_are_errors_that_list_the_known(decoded: Decode, toy: str)
 
 
 def test_the_fingerprint_says_all_the_options() -> None:
-    options = FeatureOptions(detector="mser", max_size=640, upright=True)
+    options = FeatureOptions(extractor="mser", max_size=640, upright=True)
     fingerprint = fingerprint_of(options)
-    assert fingerprint.parameters == asdict(options)
-    assert str(fingerprint).startswith("mser-rootsift (128 x uint8, descriptor=rootsift, detector=mser, ")
+    assert fingerprint.parameters == plain_options(options)
+    assert set(fingerprint.parameters) == {field.name for field in fields(FeatureOptions)} - {"settings"}
+    assert str(fingerprint).startswith("mser-rootsift (128 x uint8, descriptor=rootsift, doubled=False, ")
 
 
-def test_detectors_and_descriptors_have_spaces_of_their_own(toy: str) -> None:
-    register_patch_descriptor("daisy", PatchDescriptor(TOY_SIDE, 128, "uint8", mean_levels))
+def test_extractors_and_descriptors_have_spaces_of_their_own(
+    toy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offer(monkeypatch, "daisy", Patches(TOY_SIDE, 128, "uint8", mean_levels))
     spaces = [
-        fingerprint_of(FeatureOptions(detector=detector, descriptor=descriptor))
-        for detector in DETECTORS
+        fingerprint_of(FeatureOptions(extractor=extractor, descriptor=descriptor))
+        for extractor in REGIONS
         for descriptor in ("rootsift", toy, "daisy")
     ]
     for place, one in enumerate(spaces):
         assert [one.same_space(other) for other in spaces].index(True) == place
         assert sum(one.same_space(other) for other in spaces) == 1
     sizes = [(128, "uint8"), (25, "float32"), (128, "uint8")]
-    assert [(space.dimension, space.dtype) for space in spaces] == sizes * len(DETECTORS)
+    assert [(space.dimension, space.dtype) for space in spaces] == sizes * len(REGIONS)
 
 
-CHANGES: dict[str, tuple[str, object]] = {  # by option: a detector whose features it changes, and a value
-    "detector": ("sift", "hessian-affine"),
+CHANGES: dict[str, tuple[str, object]] = {  # by option: an extractor whose features it changes, and a value
+    "extractor": ("sift", "hessian-affine"),
     "max_size": ("sift", 150),
     "max_features": ("hessian-affine", 100),
     "upright": ("sift", False),
@@ -118,7 +126,8 @@ CHANGES: dict[str, tuple[str, object]] = {  # by option: a detector whose featur
 
 
 def test_every_option_has_its_case() -> None:
-    assert set(CHANGES) == {field.name for field in fields(FeatureOptions)}
+    """Settings are the extractors' own, and so are their tests."""
+    assert set(CHANGES) == {field.name for field in fields(FeatureOptions)} - {"settings"}
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -126,8 +135,8 @@ def test_every_option_changes_the_features_and_the_fingerprint(
     name: str, save_photo: SavePhoto, texture: Texture, toy: str
 ) -> None:
     path = save_photo(texture(200, 300))
-    detector, value = CHANGES[name]
-    options = {"detector": detector, "max_features": 200}
+    extractor, value = CHANGES[name]
+    options = {"extractor": extractor, "max_features": 200}
     plain = FeatureOptions(**options)
     changed = FeatureOptions(**{**options, name: value})
     before, after = extract_photo(path, plain)[1], extract_photo(path, changed)[1]
@@ -135,19 +144,19 @@ def test_every_option_changes_the_features_and_the_fingerprint(
     assert len(after) > 50
     assert after.descriptors.tobytes() != before.descriptors.tobytes()
     assert fingerprint_of(changed) != fingerprint_of(plain)
-    of_the_space = name in ("detector", "descriptor")
+    of_the_space = name in ("extractor", "descriptor")
     assert fingerprint_of(changed).same_space(fingerprint_of(plain)) != of_the_space
 
 
-# --- what every detector promises ---
+# --- what every extractor promises ---
 
 
 @pytest.mark.parametrize("upright", [False, True])
-@pytest.mark.parametrize("detector", DETECTORS)
-def test_shapes_and_types(detector: str, upright: bool, save_photo: SavePhoto, texture: Texture) -> None:
+@pytest.mark.parametrize("extractor", REGIONS)
+def test_shapes_and_types(extractor: str, upright: bool, save_photo: SavePhoto, texture: Texture) -> None:
     path = save_photo(texture(200, 301))
     for max_size in (1024, 130):
-        options = FeatureOptions(detector=detector, upright=upright, max_size=max_size)
+        options = FeatureOptions(extractor=extractor, upright=upright, max_size=max_size)
         features = extract_photo(path, options)[1]
         assert len(features) > 10
         assert features.frames.shape == (len(features), 2, 3)
@@ -171,12 +180,12 @@ def test_shapes_and_types(detector: str, upright: bool, save_photo: SavePhoto, t
 
 
 @pytest.mark.parametrize("upright", [False, True])
-@pytest.mark.parametrize("detector", DETECTORS)
+@pytest.mark.parametrize("extractor", REGIONS)
 def test_frames_are_pixels_of_the_original(
-    detector: str, upright: bool, save_photo: SavePhoto, texture: Texture
+    extractor: str, upright: bool, save_photo: SavePhoto, texture: Texture
 ) -> None:
     pixels = texture(200, 300)
-    options = FeatureOptions(detector=detector, upright=upright, max_size=300)
+    options = FeatureOptions(extractor=extractor, upright=upright, max_size=300)
     features = extract_photo(save_photo(pixels), options)[1]
     twice = extract_photo(save_photo(pixels.repeat(2, axis=0).repeat(2, axis=1)), options)[1]
     assert (twice.width, twice.height) == (600, 400)
@@ -187,23 +196,23 @@ def test_frames_are_pixels_of_the_original(
 
 @pytest.mark.parametrize("spread", [False, True])
 @pytest.mark.parametrize("upright", [False, True])
-@pytest.mark.parametrize("detector", DETECTORS)
+@pytest.mark.parametrize("extractor", REGIONS)
 def test_there_are_never_more_features_than_asked(
-    detector: str, upright: bool, spread: bool, decoded: Decode, texture: Texture
+    extractor: str, upright: bool, spread: bool, decoded: Decode, texture: Texture
 ) -> None:
     photo = decoded(texture(200, 300))
     for count in (1, 10):
-        options = FeatureOptions(detector=detector, upright=upright, spread=spread, max_features=count)
+        options = FeatureOptions(extractor=extractor, upright=upright, spread=spread, max_features=count)
         assert 0 < len(extract(photo, options)) <= count
 
 
 @pytest.mark.parametrize("upright", [False, True])
-@pytest.mark.parametrize("detector", DETECTORS)
+@pytest.mark.parametrize("extractor", REGIONS)
 def test_every_run_on_any_thread_gives_the_same_bytes(
-    detector: str, upright: bool, decoded: Decode, texture: Texture
+    extractor: str, upright: bool, decoded: Decode, texture: Texture
 ) -> None:
     photos = [decoded(texture(150, 200, seed=seed)) for seed in (0, 1)]
-    options = FeatureOptions(detector=detector, upright=upright, spread=True, max_features=500)
+    options = FeatureOptions(extractor=extractor, upright=upright, spread=True, max_features=500)
 
     def content(photo: DecodedPhoto) -> bytes:
         features = extract(photo, options)
@@ -218,15 +227,15 @@ def test_every_run_on_any_thread_gives_the_same_bytes(
 
 
 @pytest.mark.parametrize("upright", [False, True])
-@pytest.mark.parametrize("detector", DETECTORS)
+@pytest.mark.parametrize("extractor", REGIONS)
 def test_blank_small_and_narrow_photos(
-    detector: str, upright: bool, decoded: Decode, texture: Texture
+    extractor: str, upright: bool, decoded: Decode, texture: Texture
 ) -> None:
     shapes = [(1, 1), (1, 2), (2, 1), (2, 2), (3, 3), (7, 7), (11, 11), (16, 16), (1, 300), (300, 2)]
     shapes += [(10, 4000), (4000, 10)]
     photos = [texture(height, width) for height, width in shapes]
     blank = [np.full((120, 160), brightness, np.uint8) for brightness in (0, 119, 255)]
-    options = FeatureOptions(detector=detector, upright=upright, spread=True, doubled=True)
+    options = FeatureOptions(extractor=extractor, upright=upright, spread=True, doubled=True)
     for pixels in photos + blank:
         features = extract(decoded(pixels), options)
         height, width = pixels.shape
@@ -269,11 +278,11 @@ def found_again(before: Features, after: Features, turn: float) -> tuple[float, 
     return float(same.mean()), float(np.median(np.linalg.norm(differences, axis=1)))
 
 
-@pytest.mark.parametrize("detector", ["sift", "hessian-affine"])
+@pytest.mark.parametrize("extractor", ["sift", "hessian-affine"])
 def test_a_turned_photo_is_described_at_its_turn_as_it_was_upright(
-    detector: str, decoded: Decode, waves: Waves
+    extractor: str, decoded: Decode, waves: Waves
 ) -> None:
-    options = FeatureOptions(detector=detector, upright=True, max_features=ALL)
+    options = FeatureOptions(extractor=extractor, upright=True, max_features=ALL)
     before = extract(decoded(waves()), options)
     for degrees, share, difference in ((90, 0.99, 5), (-20, 0.75, 40), (45, 0.75, 40)):
         turn = np.deg2rad(degrees)
@@ -285,13 +294,13 @@ def test_a_turned_photo_is_described_at_its_turn_as_it_was_upright(
         assert found_again(before, plain, turn)[1] > 120
 
 
-@pytest.mark.parametrize("detector", DETECTORS)
+@pytest.mark.parametrize("extractor", REGIONS)
 def test_features_that_are_not_upright_ignore_the_directions(
-    detector: str, save_photo: SavePhoto, texture: Texture
+    extractor: str, save_photo: SavePhoto, texture: Texture
 ) -> None:
     path = save_photo(texture(200, 300))
     for spread in (False, True):
-        options = FeatureOptions(detector=detector, upright=False, max_features=200, spread=spread)
+        options = FeatureOptions(extractor=extractor, upright=False, max_features=200, spread=spread)
         read, plain = extract_photo(path, options)
         photo, found = find_features(path, options)
         assert photo == read
@@ -306,15 +315,15 @@ def test_features_that_are_not_upright_ignore_the_directions(
 
 @pytest.mark.parametrize("descriptor", ["rootsift", "toy"])
 @pytest.mark.parametrize("upright", [False, True])
-@pytest.mark.parametrize("detector", DETECTORS)
+@pytest.mark.parametrize("extractor", REGIONS)
 def test_a_region_and_a_limit_choose_from_the_features_of_the_photo(
-    detector: str, upright: bool, descriptor: str, texture: Texture, toy: str
+    extractor: str, upright: bool, descriptor: str, texture: Texture, toy: str
 ) -> None:
     assert toy == "toy"
     grey = texture(200, 300)
     photo = DecodedPhoto(grey, Photo("photo.png", b"", 0, 0, width=600, height=400))  # reduced to a half
     roi = RegionOfInterest(150, 60, 500, 390)
-    options = FeatureOptions(detector=detector, upright=upright, descriptor=descriptor, max_features=400)
+    options = FeatureOptions(extractor=extractor, upright=upright, descriptor=descriptor, max_features=400)
     found = find(photo, options)
     everything = find(photo, options).describe(0.3, options.max_features, None)
     inside = everything.inside(roi)
@@ -329,7 +338,7 @@ def test_a_region_and_a_limit_choose_from_the_features_of_the_photo(
         np.testing.assert_array_equal(features.frames, expected.frames)
         apart = features.descriptors.astype(float) - expected.descriptors
         # OpenCV describes features a little otherwise where none of the finest is among them.
-        assert np.abs(apart).max() <= (8 if detector == "sift" else 1e-3)
+        assert np.abs(apart).max() <= (8 if extractor == "sift" else 1e-3)
         assert (features.width, features.height) == (600, 400)
     nowhere = found.describe(0.3, 400, RegionOfInterest(-9, -9, -5, -5))
     assert nowhere.frames.shape == (0, 2, 3)
@@ -340,9 +349,14 @@ def test_a_region_and_a_limit_choose_from_the_features_of_the_photo(
 
 
 @pytest.mark.parametrize("upright", [False, True])
-@pytest.mark.parametrize("detector", DETECTORS)
+@pytest.mark.parametrize("extractor", REGIONS)
 def test_a_descriptor_of_ones_own_sees_the_patches_of_the_frames(
-    detector: str, upright: bool, decoded: Decode, texture: Texture, toy: str
+    extractor: str,
+    upright: bool,
+    decoded: Decode,
+    texture: Texture,
+    toy: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen: list[NDArray[np.float32]] = []
 
@@ -350,14 +364,14 @@ def test_a_descriptor_of_ones_own_sees_the_patches_of_the_frames(
         seen.append(patches)
         return mean_levels(patches)
 
-    register_patch_descriptor(toy, PatchDescriptor(TOY_SIDE, TOY_CELLS**2, "float32", watch))
+    offer(monkeypatch, toy, Patches(TOY_SIDE, TOY_CELLS**2, "float32", watch))
     photo = decoded(texture(200, 300))
-    options = FeatureOptions(detector=detector, upright=upright, descriptor=toy, max_features=300)
+    options = FeatureOptions(extractor=extractor, upright=upright, descriptor=toy, max_features=300)
     features = find(photo, options).describe(0.3, options.max_features, None)
     assert len(features) > 10
     assert features.descriptors.shape == (len(features), TOY_CELLS**2)
     assert features.descriptors.dtype == np.float32
-    pyramid, frames = PatchPyramid.of(photo.grey.astype(np.float32)), features.frames.astype(float)
+    pyramid, frames = PatchPyramid.of(photo.pixels.astype(np.float32)), features.frames.astype(float)
     (patches,) = seen
     assert patches.dtype == np.float32
     np.testing.assert_allclose(patches, pyramid.sample(frames, TOY_SIDE), atol=0.05)
@@ -366,13 +380,13 @@ def test_a_descriptor_of_ones_own_sees_the_patches_of_the_frames(
     assert pyramid.inside(frames, TOY_SIDE).all()
 
 
-@pytest.mark.parametrize("detector", ["sift", "hessian-affine"])
+@pytest.mark.parametrize("extractor", ["sift", "hessian-affine"])
 def test_a_collection_is_searched_by_a_descriptor_of_ones_own(
-    detector: str, collection: Path, tmp_path: Path, toy: str
+    extractor: str, collection: Path, tmp_path: Path, toy: str
 ) -> None:
     photos = collection / "photos"
     store = handcraft.open(
-        tmp_path / "store", features=FeatureOptions(detector=detector, descriptor=toy, max_features=500)
+        tmp_path / "store", features=FeatureOptions(extractor=extractor, descriptor=toy, max_features=500)
     )
     store.build_vocabulary(photos, VocabularyOptions(words=200, depth=2))
     store.add(photos)
@@ -396,7 +410,7 @@ def correct_matches(first: Features, second: Features, homography: NDArray[np.fl
 
 @pytest.mark.photos
 @pytest.mark.parametrize(
-    ("detector", "upright", "near", "far"),
+    ("extractor", "upright", "near", "far"),
     [
         ("hessian-affine", True, 880, 80),
         ("hessian-affine", False, 1500, 500),
@@ -405,10 +419,10 @@ def correct_matches(first: Features, second: Features, homography: NDArray[np.fl
     ],
 )
 def test_views_of_a_wall_are_matched(
-    detector: str, upright: bool, near: int, far: int, shared_data: Path
+    extractor: str, upright: bool, near: int, far: int, shared_data: Path
 ) -> None:
     folder = shared_data / "graf"
-    options = FeatureOptions(detector=detector, upright=upright, max_features=ALL)
+    options = FeatureOptions(extractor=extractor, upright=upright, max_features=ALL)
     first, second, fourth = (extract_photo(folder / f"img{n}.png", options)[1] for n in (1, 2, 4))
     assert correct_matches(first, second, np.loadtxt(folder / "H1to2p")) >= near
     assert correct_matches(first, fourth, np.loadtxt(folder / "H1to4p")) >= far
@@ -418,5 +432,5 @@ def test_what_can_look_closer() -> None:
     closer = registry.closer(FeatureOptions(max_features=10))
     assert closer.doubled
     assert closer.max_features > 10
-    sift = FeatureOptions(detector="sift")
+    sift = FeatureOptions(extractor="sift")
     assert registry.closer(sift) == sift

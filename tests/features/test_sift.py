@@ -26,7 +26,7 @@ def extract(save_photo: SavePhoto) -> Extract:
     """A function from pixels and options to features, not upright unless asked, by way of a file."""
 
     def extract_pixels(pixels: NDArray[np.uint8], name: str = "photo.png", **options: object) -> Features:
-        asked = FeatureOptions(**{"detector": "sift", "upright": False, **options})  # type: ignore[arg-type]
+        asked = FeatureOptions(**{"extractor": "sift", "upright": False, **options})  # type: ignore[arg-type]
         return extract_photo(save_photo(pixels, name), asked)[1]
 
     return extract_pixels
@@ -93,7 +93,7 @@ def test_centres_are_pixels_of_the_original(name: str, max_size: int, extract: E
     # One pixel more than a multiple of 8: what a JPEG decoded at 1/2, 1/4 or 1/8 size rounds up.
     pixels, centres = blobs(801, 801, 10)
     offsets = offsets_to_nearest(extract(pixels, name, max_size=max_size, max_features=ALL), centres)
-    near = np.abs(offsets).max(1) < 10  # the detector may miss a spot
+    near = np.abs(offsets).max(1) < 10  # the extractor may miss a spot
     assert near.mean() > 0.7
     assert np.abs(offsets[near]).max() < 0.5
 

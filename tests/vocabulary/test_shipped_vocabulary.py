@@ -6,13 +6,14 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from plugs import REGIONS
 
-from benchmarks.shipped_vocabulary import DETECTORS as SHIPPED
+from benchmarks.shipped_vocabulary import EXTRACTORS as SHIPPED
 from benchmarks.shipped_vocabulary import PACKAGE, VOCABULARY
 from handcraft.errors import VocabularyError
 from handcraft.features.images import DecodedPhoto
 from handcraft.features.registry import extract, fingerprint_of
-from handcraft.options import DETECTORS, FeatureOptions
+from handcraft.options import FeatureOptions
 from handcraft.types import Photo
 from handcraft.vocabulary.assignment import assign
 from handcraft.vocabulary.files import read_vocabulary, shipped_vocabulary
@@ -22,13 +23,13 @@ WIDTH, HEIGHT = 320, 240
 
 
 @pytest.fixture(scope="module", params=SHIPPED)
-def detector(request: pytest.FixtureRequest) -> str:
+def extractor(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def tree(detector: str) -> VocabularyTree:
-    return read_vocabulary(shipped_vocabulary(detector))
+def tree(extractor: str) -> VocabularyTree:
+    return read_vocabulary(shipped_vocabulary(extractor))
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +39,12 @@ def balance(tree: VocabularyTree) -> Balance:
 
 
 @pytest.fixture(scope="module")
-def descriptors(detector: str) -> NDArray[np.uint8]:
+def descriptors(extractor: str) -> NDArray[np.uint8]:
     """RootSIFT of cloudy noise."""
     noise = np.random.default_rng(0).normal(size=(HEIGHT, WIDTH))
     clouds = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2), None, 0, 255, cv2.NORM_MINMAX)
     photo = DecodedPhoto(clouds.astype(np.uint8), Photo("clouds.png", b"", 0, 0, WIDTH, HEIGHT))
-    features = extract(photo, FeatureOptions(detector=detector, max_features=300))
+    features = extract(photo, FeatureOptions(extractor=extractor, max_features=300))
     assert len(features) > 200
     return np.asarray(features.descriptors, np.uint8)
 
@@ -51,25 +52,25 @@ def descriptors(detector: str) -> NDArray[np.uint8]:
 # --- which there are ---
 
 
-def test_there_is_one_for_each_detector_of_the_benchmark_and_for_no_other() -> None:
-    models = {f"{detector}.vlad" for detector in SHIPPED}
+def test_there_is_one_for_each_extractor_of_the_benchmark_and_for_no_other() -> None:
+    models = {f"{extractor}.vlad" for extractor in SHIPPED}
     assert {path.stem for path in PACKAGE.glob("*.h5")} == {*SHIPPED, *models}
-    assert shipped_vocabulary() == shipped_vocabulary(FeatureOptions().detector)
-    assert len({shipped_vocabulary(detector) for detector in SHIPPED}) == len(SHIPPED)
+    assert shipped_vocabulary() == shipped_vocabulary(FeatureOptions().extractor)
+    assert len({shipped_vocabulary(extractor) for extractor in SHIPPED}) == len(SHIPPED)
 
 
-@pytest.mark.parametrize("other", sorted(set(DETECTORS) - set(SHIPPED)))
-def test_a_detector_without_one_is_told_how_to_train_it(other: str) -> None:
+@pytest.mark.parametrize("other", sorted(set(REGIONS) - set(SHIPPED)))
+def test_an_extractor_without_one_is_told_how_to_train_it(other: str) -> None:
     with pytest.raises(VocabularyError) as error:
         shipped_vocabulary(other)
     assert str(error.value) == (
         f"No vocabulary for {other} comes with handcraft; train one for your photos with "
-        f"`handcraft build-vocab PHOTOS --detector {other}`."
+        f"`handcraft build-vocab PHOTOS --extractor {other}`."
     )
 
 
-def test_it_is_at_most_8_mib(detector: str) -> None:
-    assert shipped_vocabulary(detector).stat().st_size <= 8 * 1024 * 1024
+def test_it_is_at_most_8_mib(extractor: str) -> None:
+    assert shipped_vocabulary(extractor).stat().st_size <= 8 * 1024 * 1024
 
 
 def test_it_is_what_its_benchmark_trains(tree: VocabularyTree) -> None:
@@ -85,13 +86,13 @@ def test_it_is_what_its_benchmark_trains(tree: VocabularyTree) -> None:
     }
 
 
-def test_it_fits_its_detector_under_any_options_and_no_other(detector: str, tree: VocabularyTree) -> None:
-    for other in DETECTORS:
+def test_it_fits_its_extractor_under_any_options_and_no_other(extractor: str, tree: VocabularyTree) -> None:
+    for other in REGIONS:
         for options in (
-            FeatureOptions(detector=other),
-            FeatureOptions(detector=other, upright=False, max_size=640, max_features=500, spread=True),
+            FeatureOptions(extractor=other),
+            FeatureOptions(extractor=other, upright=False, max_size=640, max_features=500, spread=True),
         ):
-            assert tree.fingerprint.same_space(fingerprint_of(options)) == (other == detector)
+            assert tree.fingerprint.same_space(fingerprint_of(options)) == (other == extractor)
 
 
 # --- what it was trained on ---
@@ -104,12 +105,12 @@ def test_it_was_trained_on_the_training_photos_alone(tree: VocabularyTree) -> No
 
 
 def test_all_its_words_serve_the_descriptors_that_it_was_trained_on(
-    detector: str, tree: VocabularyTree, balance: Balance
+    extractor: str, tree: VocabularyTree, balance: Balance
 ) -> None:
     assert balance.empty == 0
     # 1.24 and 1.84: the descriptors of Hessian-affine regions, upright or not, are crowded in some places
     # and scattered in others, where one word in seven has a single one.
-    assert balance.imbalance < {"sift": 1.3, "hessian-affine": 1.9}[detector]
+    assert balance.imbalance < {"sift": 1.3, "hessian-affine": 1.9}[extractor]
     mean = tree.training.descriptors / tree.words
     assert balance.percentiles[40] <= mean <= balance.percentiles[65]
 
