@@ -11,11 +11,11 @@ from handcraft.storage.exchange.types import file_error, unknown_photo
 def photo_files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
     """The files of a folder and its sub-folders, sorted, by what their names say without one of the suffixes;
     raises FeatureFileError where there are none."""
-    if not folder.is_dir():
-        if folder.exists():
-            raise FeatureFileError(f"{folder} is not a folder of {suffixes[0]} files; name the folder.")
-        raise FeatureFileError(f"There is no folder of {suffixes[0]} files at {folder}; check its name.")
     try:
+        if not folder.exists():
+            raise FeatureFileError(f"There is no folder of {suffixes[0]} files at {folder}; check its name.")
+        if not folder.is_dir():
+            raise FeatureFileError(f"{folder} is not a folder of {suffixes[0]} files; name the folder.")
         files = sorted(file for file in folder.rglob("*") if file.suffix in suffixes and file.is_file())
     except OSError as error:
         raise file_error(folder, error) from error

@@ -38,9 +38,9 @@ def open_foreign(path: Path, kind: str = "") -> ForeignFile:
 
 
 def _guess_kind(path: Path) -> str:
-    if path.is_dir():
-        return _guess_folder(path)
     try:
+        if path.is_dir():
+            return _guess_folder(path)
         with path.open("rb") as file:
             start = file.read(len(colmap.SIGNATURE))
     except OSError as error:

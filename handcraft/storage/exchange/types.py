@@ -115,7 +115,9 @@ def circles(
     with np.errstate(invalid="ignore"):  # infinity becomes NaN, which check_features reports
         cosine, sine = np.cos(angles), np.sin(angles)
         rotations = np.stack([np.stack([cosine, -sine], axis=1), np.stack([sine, cosine], axis=1)], axis=1)
-        return np.asarray(radius * scales.astype(np.float64)[:, None, None] * rotations)
+        # A negative scale would turn the circle round; it becomes a point, which check_features reports too.
+        radii = radius * np.maximum(scales.astype(np.float64), 0)
+        return np.asarray(radii[:, None, None] * rotations)
 
 
 def photo_error(path: Path, name: str, what: str, remedy: str) -> FeatureFileError:
