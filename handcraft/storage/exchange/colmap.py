@@ -33,6 +33,7 @@ from handcraft.storage.exchange.types import (
     damaged,
     file_error,
     photo_error,
+    quietly,
     unknown_photo,
 )
 
@@ -78,10 +79,10 @@ class ColmapFile:
                     f"has no {what}",
                     f"{_AGAIN}, or read the file that they were imported to COLMAP from",
                 )
-        points, shapes = _keypoints(self.path, name, *keypoints)
-        return check_features(
-            self.path, name, points, shapes, _descriptors(self.path, name, *descriptors), None, _size(size)
-        )
+        with quietly():
+            points, shapes = _keypoints(self.path, name, *keypoints)
+        values = _descriptors(self.path, name, *descriptors)
+        return check_features(self.path, name, points, shapes, values, None, _size(size))
 
 
 def open_colmap(path: Path) -> ColmapFile:

@@ -33,6 +33,7 @@ from handcraft.storage.exchange.types import (
     damaged,
     file_error,
     photo_error,
+    quietly,
 )
 
 SUFFIXES = (".delf", ".delg_local")
@@ -56,7 +57,8 @@ class DelfFolder:
         features = _parse(path, "DelfFeatures", content).feature
         if content and not features:
             raise FeatureFileError(f"{path} has no DelfFeatures; name a folder of DELF's local features.")
-        return _features(path, name, features)
+        with quietly():
+            return _features(path, name, features)
 
 
 def open_delf(path: Path) -> DelfFolder:

@@ -35,6 +35,7 @@ from handcraft.storage.exchange.types import (
     damaged,
     file_error,
     photo_error,
+    quietly,
     unknown_photo,
 )
 
@@ -55,7 +56,7 @@ class HlocFile:
 
     def read(self, name: str) -> ForeignFeatures:
         """The features of one of its photos; raises FeatureFileError."""
-        with _opened(self.path, name) as file:
+        with _opened(self.path, name) as file, quietly():
             group = file.get(name)
             if not isinstance(group, h5py.Group) or not {"keypoints", "descriptors"} & set(group):
                 raise unknown_photo(self.path, name)

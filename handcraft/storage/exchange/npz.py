@@ -32,6 +32,7 @@ from handcraft.storage.exchange.types import (
     damaged,
     file_error,
     photo_error,
+    quietly,
 )
 
 SUFFIX = ".npz"
@@ -61,7 +62,8 @@ class NpzFolder:
     def read(self, name: str) -> ForeignFeatures:
         """The features of one of its photos; raises FeatureFileError."""
         path = file_of(self.path, self._files, name)
-        return _features(path, name, _read_arrays(path, name))
+        with quietly():
+            return _features(path, name, _read_arrays(path, name))
 
 
 def open_npz(path: Path) -> NpzFolder:

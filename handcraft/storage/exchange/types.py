@@ -112,12 +112,16 @@ def circles(
     radius: pixels for a scale of 1.
     """
     angles = np.zeros(len(scales)) if orientations is None else orientations.astype(np.float64)
-    with np.errstate(invalid="ignore"):  # infinity becomes NaN, which check_features reports
-        cosine, sine = np.cos(angles), np.sin(angles)
-        rotations = np.stack([np.stack([cosine, -sine], axis=1), np.stack([sine, cosine], axis=1)], axis=1)
-        # A negative scale would turn the circle round; it becomes a point, which check_features reports too.
-        radii = radius * np.maximum(scales.astype(np.float64), 0)
-        return np.asarray(radii[:, None, None] * rotations)
+    cosine, sine = np.cos(angles), np.sin(angles)
+    rotations = np.stack([np.stack([cosine, -sine], axis=1), np.stack([sine, cosine], axis=1)], axis=1)
+    # A negative scale would turn the circle round; it becomes a point, which check_features reports.
+    radii = radius * np.maximum(scales.astype(np.float64), 0)
+    return np.asarray(radii[:, None, None] * rotations)
+
+
+def quietly() -> np.errstate:
+    """A block in which numbers that are not finite raise no warning: check_features reports them."""
+    return np.errstate(invalid="ignore", over="ignore")
 
 
 def photo_error(path: Path, name: str, what: str, remedy: str) -> FeatureFileError:
@@ -184,7 +188,7 @@ def check_features(
             )
     if scores is not None and scores.size != count:
         raise photo_error(path, name, f"has {scores.shape} scores", "store one a keypoint")
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is reported as that
+    with quietly():  # what float32 cannot hold becomes infinite, and is reported as that
         features = ForeignFeatures(
             points.astype(np.float32),
             None if shapes is None else shapes.astype(np.float32),
