@@ -17,7 +17,7 @@ import io
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,14 +53,14 @@ class HlocFile:
 
     path: Path
     names: tuple[str, ...]
+    _known: frozenset[str] = field(repr=False)
 
     def read(self, name: str) -> ForeignFeatures:
         """The features of one of its photos; raises FeatureFileError."""
+        if name not in self._known:
+            raise unknown_photo(self.path, name)
         with _opened(self.path, name) as file, quietly():
-            group = file.get(name)
-            if not isinstance(group, h5py.Group) or not {"keypoints", "descriptors"} & set(group):
-                raise unknown_photo(self.path, name)
-            return _read_group(self.path, name, group)
+            return _read_group(self.path, name, file[name])
 
 
 def open_hloc(path: Path) -> HlocFile:
@@ -72,7 +72,7 @@ def open_hloc(path: Path) -> HlocFile:
             f"{path} has no group with 'keypoints' and 'descriptors'; name hloc's file of local features, "
             "not of global ones or of matches."
         )
-    return HlocFile(path, names)
+    return HlocFile(path, names, frozenset(names))
 
 
 def write_hloc(path: Path, photos: Iterable[tuple[str, ForeignFeatures]]) -> None:
@@ -124,9 +124,10 @@ def _photos(file: h5py.File) -> Iterator[str]:
         seen.add(address)
         children = list(group)
         if name and ("keypoints" in children or "descriptors" in children):
-            yield name
+            yield name  # has no photos in it: no file is a folder
+            continue
         for child in reversed(children):
-            # Other links may lead to other files.
+            # Other links may lead to other files, which nobody has named.
             if isinstance(group.get(child, getlink=True), h5py.HardLink) and (
                 group.get(child, getclass=True) is h5py.Group
             ):
@@ -168,7 +169,7 @@ def _read_group(path: Path, name: str, group: h5py.Group) -> ForeignFeatures:
 def _array(path: Path, name: str, group: h5py.Group, key: str) -> NDArray[Any]:
     """The numbers of one data set. Text and other objects are not looked at: they live in HDF5's global heap,
     which has no checksum, and a damaged heap can keep HDF5 searching for ever."""
-    data = group[key]
+    data = group[key] if isinstance(group.get(key, getlink=True), h5py.HardLink) else None
     if not isinstance(data, h5py.Dataset) or data.dtype.kind not in "fiu" or data.is_virtual or data.external:
         raise photo_error(path, name, f"has {key!r} that are no numbers", "compute its local features again")
     if data.size * data.dtype.itemsize > _MOST_COMPRESSION * path.stat().st_size:

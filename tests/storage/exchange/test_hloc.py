@@ -219,6 +219,11 @@ def test_links_go_nowhere(tmp_path: Path) -> None:
         file["soft"] = h5py.SoftLink("/a")
         file["hard"] = h5py.ExternalLink(str(other), "/")
     assert open_hloc(path).names == ("a/b.jpg",)
+    with h5py.File(path, "a") as file:
+        del file["a/b.jpg/keypoints"]
+        file["a/b.jpg/keypoints"] = h5py.ExternalLink(str(other), "/secret.jpg/keypoints")
+    with pytest.raises(FeatureFileError, match="has 'keypoints' that are no numbers"):
+        open_hloc(path).read("a/b.jpg")
 
 
 def test_other_hdf5_files(tmp_path: Path) -> None:

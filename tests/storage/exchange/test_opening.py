@@ -16,6 +16,13 @@ POINTS = np.zeros((1, 2), np.float32)
 DESCRIPTORS = np.zeros((1, 4), np.uint8)
 
 
+@pytest.fixture
+def protobuf(kind: str) -> None:
+    """Skips what needs the extra `learned` without it."""
+    if kind == "delf":
+        pytest.importorskip("google.protobuf", reason="needs the extra: learned")
+
+
 @pytest.mark.parametrize("suffix", [".h5", ".bin", ""])
 def test_first_bytes_tell(tmp_path: Path, suffix: str) -> None:
     hloc = write_hdf5(
@@ -34,6 +41,7 @@ def test_suffixes_tell_what_is_damaged(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["", *KINDS])
+@pytest.mark.usefixtures("protobuf")
 def test_no_such_file(tmp_path: Path, kind: str) -> None:
     with pytest.raises(
         FeatureFileError, match=r"There is no (file|folder) of .* at .*nowhere; check its name"
@@ -50,6 +58,7 @@ def test_empty_and_closed_files(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["", *KINDS])
+@pytest.mark.usefixtures("protobuf")
 def test_closed_files_and_folders(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "closed" / "features"
     write_archive(path / "a.jpg.npz", keypoints=POINTS, descriptors=DESCRIPTORS)
