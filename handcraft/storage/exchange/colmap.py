@@ -96,8 +96,8 @@ def open_colmap(path: Path) -> ColmapFile:
         raise FeatureFileError(f"{path} is empty; copy or compute it again.")
     if not SIGNATURE.startswith(start):
         raise FeatureFileError(f"{path} is not an SQLite file; name COLMAP's database.db.")
-    # COLMAP keeps a log of what is not yet folded into the file (database_sqlite.cc, journal_mode=WAL), and an
-    # immutable file is read without it.
+    # COLMAP keeps a log of what is not yet folded into the file (database_sqlite.cc, journal_mode=WAL), and
+    # an immutable file is read without it.
     log = path.with_name(f"{path.name}-wal")
     if log.exists() and log.stat().st_size:
         raise FeatureFileError(
