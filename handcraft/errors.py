@@ -27,6 +27,10 @@ class StoreLockedError(StoreError):
     """Another process is writing to the store."""
 
 
+class FeatureFileError(HandcraftError):
+    """A file of features that other programs computed, and that cannot be read."""
+
+
 class FingerprintError(HandcraftError):
     """Features, vocabulary and store were not made in the same way."""
 
