@@ -15,6 +15,10 @@ class ExtractorError(HandcraftError):
     """An extractor that fails, or gives what it has not promised."""
 
 
+class ModelError(HandcraftError):
+    """A network's file, or what belongs to it, that is missing, damaged or of another kind."""
+
+
 class VocabularyError(HandcraftError):
     """A vocabulary that cannot be trained, read or used."""
 

@@ -14,6 +14,8 @@ from handcraft.errors import HandcraftError
 
 LEAST_SIZE = 16  # pixels; a smaller photo has no room for a feature
 
+IMPORTED = "imported"  # the extractor of features that another program computed, and their name by default
+
 Setting = str | int | float | bool  # a value of an extractor's own settings
 
 METHODS = ("asmk", "bow", "vlad")  # of voting
@@ -276,6 +278,8 @@ class AsmkOptions:
 class QueryOptions:
     """How a photo is searched for."""
 
+    # Features that another program computed of the query, by its name among them; for stores of such features
+    features: Path | None = None
     top: int = 20  # hits returned
     verify: bool = False  # re-rank the head of the shortlist by geometry
     method: str = ""  # one of METHODS that the store has; "": its first

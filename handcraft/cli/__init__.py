@@ -17,6 +17,7 @@ from handcraft.cli.build_vlad import build_vlad
 from handcraft.cli.build_vocab import build_vocab
 from handcraft.cli.demo import demo
 from handcraft.cli.evaluate import evaluate
+from handcraft.cli.exchange import export_features, import_features
 from handcraft.cli.extractors import extractors
 from handcraft.cli.features import features
 from handcraft.cli.index import index
@@ -65,6 +66,7 @@ def cli(debug: bool) -> None:
 
 for command in (
     *(index, query, match, pairs, build_vocab, vocab, build_vlad, features, extractors),
+    *(import_features, export_features),
     *(remove, optimize, info, check, evaluate, benchmark, demo),
 ):
     cli.add_command(command)

@@ -130,6 +130,14 @@ feature_options = _together(
     ),
 )
 
+query_features_option = click.option(
+    "--features",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Features that another program computed, the query's by its name among them: for stores of "
+    "import-features.",
+)
+
 # How a store is searched.
 search_options = _together(
     _number_option(

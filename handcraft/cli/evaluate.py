@@ -13,6 +13,7 @@ from handcraft.cli.common import (
     find_store,
     json_option,
     print_json,
+    query_features_option,
     query_options,
     reporting,
     search_options,
@@ -55,6 +56,7 @@ Example:
 )
 @store_option
 @click.option("--verify", is_flag=True, help="Re-rank the best photos by their geometry.")
+@query_features_option
 @search_options
 @threads_option
 @json_option

@@ -13,6 +13,7 @@ from handcraft.cli.common import (
     json_option,
     match_json,
     print_json,
+    query_features_option,
     query_options,
     reporting,
     search_options,
@@ -70,6 +71,7 @@ BOX = _Box()
     show_default=True,
     help="Photos that --verify looks at.",
 )
+@query_features_option
 @search_options
 @click.option(
     "--save-matches",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -27,8 +27,8 @@ from handcraft.engine.writing import (
     writer,
 )
 from handcraft.errors import FingerprintError, PhotoError, StoreError
-from handcraft.features.discovery import find_photos
-from handcraft.features.extraction import extract_photos
+from handcraft.features.discovery import Discovery, find_photos
+from handcraft.features.extraction import Extraction, Item, extract_photos
 from handcraft.features.files import copy_features, read_features
 from handcraft.features.images import SUFFIXES, read_bytes
 from handcraft.features.registry import fingerprint_of
@@ -44,6 +44,8 @@ from handcraft.storage.manifest import (
 )
 from handcraft.types import Features, Photo
 from handcraft.vocabulary.files import read_vocabulary, shipped_vocabulary
+
+Describe = Callable[[Iterable[Item]], Iterator[Extraction]]
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,12 @@ def add_photos(
         if features is not None:
             require_same_features(store, snapshot.manifest, features)
         snapshot = add_method(snapshot, index, threads=threads, progress=progress)
-        return _add(snapshot, found.photos, list(found.errors), index, threads, progress)
+        stored = stored_options(snapshot.manifest)
+
+        def describe(items: Iterable[Item]) -> Iterator[Extraction]:
+            return extract_photos(items, stored, threads)
+
+        return add_described(snapshot, found, describe, index, threads, progress)
 
 
 def _require_same_vocabulary(snapshot: Snapshot, path: Path) -> None:
@@ -124,14 +131,17 @@ def no_photos(paths: Sequence[Path]) -> PhotoError:
     return PhotoError(f"There are no photos in {places}; handcraft reads {', '.join(sorted(SUFFIXES))}.")
 
 
-def _add(
+def add_described(
     snapshot: Snapshot,
-    paths: Sequence[Path],
-    unreadable: list[PhotoError],
+    found: Discovery,
+    describe: Describe,
     options: IndexOptions,
     threads: int,
     progress: Progress,
 ) -> AddReport:
+    """Index those of the photos that are new or changed, described by a function of their paths and names.
+    The caller is the store's writer."""
+    paths, unreadable = found.photos, list(found.errors)
     names = {path: photo_name(path, snapshot.root) for path in paths}
     ids = snapshot.collection.ids
     known = {name: snapshot.photo(ids[name]) for name in names.values() if name in ids}
@@ -140,9 +150,8 @@ def _add(
     added = updated = 0
     featureless: list[str] = []
     batch = _Batch([], [])
-    extractions = extract_photos(((path, names[path]) for path in pending), stored_options(manifest), threads)
     progress("indexing", 0, len(pending))
-    for done, extraction in enumerate(extractions, 1):
+    for done, extraction in enumerate(describe((path, names[path]) for path in pending), 1):
         if extraction.error is not None:
             unreadable.append(extraction.error)
         if extraction.photo is not None and extraction.features is not None:

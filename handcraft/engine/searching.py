@@ -19,6 +19,7 @@ from handcraft.engine.expanding import (
     require_expandable,
     vote_again,
 )
+from handcraft.engine.importing import query_features_of
 from handcraft.engine.snapshot import Snapshot
 from handcraft.engine.verifying import (
     Compare,
@@ -34,7 +35,7 @@ from handcraft.engine.voting import assign_query, assignments_of, method_of, vot
 from handcraft.engine.writing import stored_options
 from handcraft.errors import PhotoError, StoreError
 from handcraft.features.extraction import available_threads, find_features, opencv_threads
-from handcraft.features.extractor import Found
+from handcraft.features.extractor import Described, Found
 from handcraft.features.registry import closer, extractor_of
 from handcraft.options import FeatureOptions, QueryOptions
 from handcraft.search.fusion import STRENGTH_DEPTH, FusedShortlist, fuse
@@ -76,11 +77,11 @@ def query_photo(
     threads = threads or available_threads()
     clock = _Clock()
     stored = stored_options(snapshot.manifest)
-    photo, found, features = _extract(path, stored, roi, options.few_features)
+    photo, found, features = _extract(path, stored, roi, options)
     clock.lap("features")
     with ThreadPoolExecutor(threads) as pool:
         described = [features]
-        options = replace(options, directions=min(options.directions, extractor_of(stored).directions))
+        options = replace(options, directions=_directions(options, stored))
         if options.directions > 1:
             described += describe_turned(found, features, stored.max_features, snapshot, options, roi, pool)
         clock.lap("directions")
@@ -99,6 +100,11 @@ def query_photo(
         width=photo.width,
         height=photo.height,
     )
+
+
+def _directions(options: QueryOptions, stored: FeatureOptions) -> int:
+    """In how many directions the query is looked at."""
+    return 1 if options.features is not None else min(options.directions, extractor_of(stored).directions)
 
 
 def answerable(snapshot: Snapshot, options: QueryOptions) -> QueryOptions:
@@ -129,24 +135,33 @@ def _nearest(snapshot: Snapshot, options: QueryOptions) -> int:
 
 
 def _extract(
-    path: Path, options: FeatureOptions, roi: RegionOfInterest | None, few: int
+    path: Path, stored: FeatureOptions, roi: RegionOfInterest | None, options: QueryOptions
 ) -> tuple[Photo, Found, Features]:
     """What is found in the query, and its features in its region, described as it is held; with a closer look
-    at a region where they are fewer than `few`."""
+    at a region where they are few."""
     with opencv_threads(available_threads()):
-        photo, found = find_features(path, options)
+        photo, found = _find(path, stored, options.features)
         if roi is not None:
             check_region(roi, photo.width, photo.height)
-        features = found.describe(0.0, options.max_features, roi)
-        if roi is not None and len(features) < few and closer(options) != options:
-            _, found = find_features(path, closer(options))
-            features = found.describe(0.0, options.max_features, roi)
+        features = found.describe(0.0, stored.max_features, roi)
+        looked = roi is None or options.features is not None or closer(stored) == stored
+        if not looked and len(features) < options.few_features:
+            _, found = find_features(path, closer(stored))
+            features = found.describe(0.0, stored.max_features, roi)
     if not len(features):
         where = "the region" if roi is not None else "it"
         raise PhotoError(
             f"No features were found in {path}: {where} shows too little texture to search with."
         )
     return photo, found, features
+
+
+def _find(path: Path, stored: FeatureOptions, file: Path | None) -> tuple[Photo, Found]:
+    """What there is in the query: of its pixels, or in another program's file."""
+    if file is None:
+        return find_features(path, stored)
+    photo, features = query_features_of(path, stored, file)
+    return photo, Described(features)
 
 
 def check_region(roi: RegionOfInterest, width: int, height: int) -> None:

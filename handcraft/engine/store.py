@@ -10,6 +10,8 @@ from pathlib import Path
 from handcraft.engine import (
     checking,
     evaluating,
+    exporting,
+    importing,
     indexing,
     pairing,
     reindexing,
@@ -18,6 +20,7 @@ from handcraft.engine import (
     vocabularies,
 )
 from handcraft.engine.checking import CheckReport, StoreInfo
+from handcraft.engine.importing import ImportReport
 from handcraft.engine.indexing import AddReport, OptimizeReport
 from handcraft.engine.pairing import PairsReport
 from handcraft.engine.reporting import Progress, silent
@@ -27,6 +30,7 @@ from handcraft.engine.vocabularies import VocabularyReport
 from handcraft.errors import HandcraftError
 from handcraft.evaluation.protocols import EvaluationReport
 from handcraft.options import (
+    IMPORTED,
     FeatureOptions,
     IndexOptions,
     PairsOptions,
@@ -107,6 +111,50 @@ class Store:
         )
         self.refresh()
         return report
+
+    def import_features(
+        self,
+        file: AnyPath,
+        images: AnyPath,
+        *,
+        kind: str = "",
+        name: str = IMPORTED,
+        options: IndexOptions | None = None,
+        training: VocabularyOptions | None = None,
+        progress: Progress = silent,
+    ) -> ImportReport:
+        """Index the photos below the folder `images` with features that another program computed.
+
+        file: of hloc, COLMAP, DELF or NumPy, whose names are relative to that folder; kind: "hloc",
+        "colmap", "delf" or "npz", found out without it. name: what computed the features. A store that was
+        opened with the options of an extractor takes them for that one's. training: of the vocabulary, where
+        a new store is given none and none ships for such features.
+        """
+        report = importing.import_features(
+            self.path,
+            Path(file),
+            Path(images),
+            kind=kind,
+            name=name,
+            features=self._features,
+            index=options,
+            vocabulary=self._vocabulary,
+            training=training,
+            threads=self._threads,
+            progress=progress,
+        )
+        self.refresh()
+        return report
+
+    def export_features(
+        self, output: AnyPath, *, root: AnyPath | None = None, progress: Progress = silent
+    ) -> int:
+        """Write the features that the store keeps to a file of hloc's format; return of how many photos.
+
+        root: the folder that names in the file are relative to, the collection's without it.
+        """
+        folder = Path(root) if root is not None else None
+        return exporting.export_features(self.snapshot, Path(output), root=folder, progress=progress)
 
     def remove(self, paths: Paths = (), *, missing: bool = False) -> int:
         """Remove photos, and all those below folders, from the collection; return how many.

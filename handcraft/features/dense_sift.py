@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from handcraft.features.description import RegionExtractor
 from handcraft.features.images import DecodedPhoto
-from handcraft.features.regions import Regions
+from handcraft.features.regions import Regions, circles
 from handcraft.options import FeatureOptions
 
 # SIFT has 4 x 4 bins: half a patch's side is two. vl_phow's bins are of 4, 6, 8 and 10 pixels ("Sizes").
@@ -37,7 +37,8 @@ def detect(photo: DecodedPhoto, options: FeatureOptions) -> Regions:
         x, y = _centres(width, radius, step), _centres(height, radius, step)
         contrasts = _contrasts(integrals, x, y, radius)
         rows, columns = np.nonzero(contrasts >= LEAST_CONTRAST)
-        frames.append(_circles(x[columns], y[rows], radius))
+        places = np.stack([x[columns], y[rows]], axis=1)
+        frames.append(circles(places, np.full(len(places), radius)))
         responses.append(contrasts[rows, columns])
     return Regions(np.concatenate(frames), np.concatenate(responses))
 
@@ -84,11 +85,3 @@ def _contrasts(
     sums, squares = high[:, :, right] - high[:, :, left] - low[:, :, right] + low[:, :, left]
     pixels = (2 * radius + 1) ** 2
     return np.asarray(np.sqrt(pixels * squares - sums**2) / pixels)
-
-
-def _circles(x: NDArray[np.int64], y: NDArray[np.int64], radius: int) -> NDArray[np.float64]:
-    """The upright frames (n, 2, 3) of circles of one radius around n centres."""
-    frames = np.zeros((len(x), 2, 3))
-    frames[:, 0, 0] = frames[:, 1, 1] = radius
-    frames[:, 0, 2], frames[:, 1, 2] = x, y
-    return frames

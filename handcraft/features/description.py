@@ -27,7 +27,7 @@ class PatchExtractor(Extractor):
     def __init__(self, options: FeatureOptions) -> None:
         self.options = options
         self.patches: PatchDescriptor = make(DESCRIPTORS, options.descriptor, options)
-        self.descriptor = f"{options.extractor}-{options.descriptor}"
+        self.descriptor = f"{options.extractor}-{self.patches.name or options.descriptor}"
         self.dimension, self.dtype = self.patches.dimension, self.patches.dtype
         self.parameters: Mapping[str, Setting] = {**plain_options(options), **self.patches.parameters}
         self.directions = sys.maxsize if options.upright else 1

@@ -85,10 +85,11 @@ class Extractor(Pluggable, Protocol):
 class PatchDescriptor(Pluggable, Protocol):
     """Describes patches, hand-crafted or learned.
 
-    side: pixels of the patches along each side. dimension, dtype: of the descriptors. parameters: as of
-    an extractor.
+    name: of the space of the descriptors, "" where that is what the options call it. side: pixels of the
+    patches along each side. dimension, dtype: of the descriptors. parameters: as of an extractor.
     """
 
+    name: str = ""
     side: int
     dimension: int
     dtype: str

@@ -79,9 +79,23 @@ def read_photo(path: Path, max_size: int, name: str = "", colour: bool = False) 
     modified_ns, data = read_bytes(path)
     image = _open(path, data)
     exif = _exif(image)
-    width, height = _upright_size(image, exif.orientation)
+    photo = _facts(path, name, modified_ns, data, image, exif)  # before decoding, which may reduce the image
     decoded = _upright_pixels(path, image, "RGB" if colour else "L", max_size, exif.orientation)
-    photo = Photo(
+    return DecodedPhoto(_resize(decoded, photo.width, photo.height, max_size), photo)
+
+
+def read_facts(path: Path, name: str = "") -> Photo:
+    """What the store remembers of a photo, whose pixels are not decoded; raises PhotoError."""
+    modified_ns, data = read_bytes(path)
+    image = _open(path, data)
+    return _facts(path, name, modified_ns, data, image, _exif(image))
+
+
+def _facts(
+    path: Path, name: str, modified_ns: int, data: bytes, image: PillowImage.Image, exif: _Exif
+) -> Photo:
+    width, height = _upright_size(image, exif.orientation)
+    return Photo(
         name=name or path.name,
         content_hash=hashlib.blake2b(data, digest_size=16).digest(),
         file_size=len(data),
@@ -92,7 +106,6 @@ def read_photo(path: Path, max_size: int, name: str = "", colour: bool = False) 
         longitude=exif.longitude,
         taken=exif.taken,
     )
-    return DecodedPhoto(_resize(decoded, width, height, max_size), photo)
 
 
 def read_colour(path: Path, max_size: int) -> NDArray[np.uint8]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +79,14 @@ def _rank_in_cell(cells: NDArray[np.intp]) -> NDArray[np.intp]:
     ranks = np.empty(len(cells), np.intp)
     ranks[order] = np.arange(len(cells)) - np.repeat(first, sizes)
     return ranks
+
+
+def circles(places: NDArray[Any], radii: NDArray[Any]) -> NDArray[np.float64]:
+    """The upright frames (n, 2, 3) of circles with these centres (n, 2) and radii (n,)."""
+    frames = np.zeros((len(places), 2, 3))
+    frames[:, 0, 0] = frames[:, 1, 1] = radii
+    frames[:, :, 2] = places
+    return frames
 
 
 def upright(linear: NDArray[np.float64], direction: float = 0.0) -> NDArray[np.float64]:

@@ -60,7 +60,7 @@ def test_json(data: Path) -> None:
     [
         (("benchmark", "oxford105k"), "There is no data set 'oxford105k'; there are oxford5k, paris6k, "),
         ((*OWN, "--methods", "asmk,svm"), "There is no method 'svm'; the methods are bow, bow+sp, vlad, "),
-        ((*OWN, "--extractors", "surf"), "There is no extractor 'surf'; the extractors are dense-sift, "),
+        ((*OWN, "--extractors", "surf"), "There is no extractor 'surf'; the extractors are "),
         ((*OWN, "--root", "nowhere"), "There are no photos in "),
         ((*OWN[:-1], "absent.json"), "The ground truth "),
     ],

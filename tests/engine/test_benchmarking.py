@@ -231,7 +231,7 @@ def test_other_boxes_are_cropped_anew(own: Path, tmp_path: Path) -> None:
         ),
         (
             lambda: BenchmarkOptions(extractors=("surf",)),
-            r"^There is no extractor 'surf'; the extractors are dense-sift,",
+            r"^There is no extractor 'surf'; the extractors are ",
         ),
         (lambda: BenchmarkOptions(()), r"^No method is named; the methods are bow,"),
     ],

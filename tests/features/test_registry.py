@@ -74,7 +74,7 @@ def test_unknown_names_are_errors_that_list_the_known(decoded: Decode, toy: str)
     photo = decoded(np.zeros((20, 30), np.uint8))
     sentences = {
         unknown_extractor("surf"): FeatureOptions(extractor="surf"),
-        "There is no descriptor 'daisy'; the descriptors are rootsift, toy.": (
+        "There is no descriptor 'daisy'; the descriptors are hardnet, rootsift, toy.": (
             FeatureOptions(descriptor="daisy")
         ),
     }

@@ -79,7 +79,8 @@ def write_hloc(path: Path, photos: Iterable[tuple[str, ForeignFeatures]]) -> Non
     """Write features for hloc, whole or not at all; raises StoreError.
 
     photos: names with forward slashes, and their features. Keypoints and scores are float32; descriptors keep
-    their dtype. An ellipse becomes the circle of its area, which is all that hloc knows.
+    their dtype. hloc sees an ellipse as the circle of its area; `shapes`, which it does not look at, has
+    the linear parts of the frames.
     """
     with atomic_path(path) as temporary, temporary.open("wb+", buffering=0) as file:
         patient = _PatientFile(file)
@@ -140,7 +141,7 @@ def _read_group(path: Path, name: str, group: h5py.Group) -> ForeignFeatures:
             raise photo_error(path, name, f"has no {needed!r}", "compute its local features again with hloc")
     arrays = {
         key: _array(path, name, group, key)
-        for key in ("keypoints", "descriptors", "scores", "scales", "oris", "image_size")
+        for key in ("keypoints", "descriptors", "scores", "scales", "oris", "shapes", "image_size")
         if key in group
     }
     keypoints, descriptors = arrays["keypoints"], arrays["descriptors"]
@@ -159,7 +160,7 @@ def _read_group(path: Path, name: str, group: h5py.Group) -> ForeignFeatures:
         path,
         name,
         keypoints[:, :2],
-        _shapes(path, name, keypoints, arrays.get("scales"), arrays.get("oris")),
+        _shapes(path, name, arrays),
         descriptors.T,
         arrays.get("scores"),
         _size(path, name, arrays.get("image_size")),
@@ -177,16 +178,15 @@ def _array(path: Path, name: str, group: h5py.Group, key: str) -> NDArray[Any]:
     return np.asarray(data[()])
 
 
-def _shapes(
-    path: Path,
-    name: str,
-    keypoints: NDArray[Any],
-    scales: NDArray[Any] | None,
-    degrees: NDArray[Any] | None,
-) -> NDArray[Any] | None:
-    """Of `scales` and `oris`, or of further columns of keypoints, which others write as COLMAP has them: x,
-    y, scale, orientation in radians, or x, y and the affine shape row by row."""
+def _shapes(path: Path, name: str, arrays: dict[str, NDArray[Any]]) -> NDArray[Any] | None:
+    """Of `shapes`, which handcraft writes; of `scales` and `oris`; or of further columns of keypoints, which
+    others write as COLMAP has them: x, y, scale, orientation in radians, or x, y and the affine shape row by
+    row."""
+    keypoints, scales, degrees = arrays["keypoints"], arrays.get("scales"), arrays.get("oris")
+    whole = arrays.get("shapes")
     columns = keypoints.shape[1]
+    if whole is not None and whole.shape == (len(keypoints), 2, 2):
+        return whole
     if scales is None:
         if columns == 6:
             return RADIUS_PER_SCALE * keypoints[:, 2:].reshape(-1, 2, 2)
@@ -221,6 +221,7 @@ def _write_group(group: h5py.Group, features: ForeignFeatures) -> None:
         scales = np.sqrt(np.linalg.det(linear)) / RADIUS_PER_SCALE
         # The nearest rotation's: of a circle, where its first axis points.
         turns = np.arctan2(linear[:, 1, 0] - linear[:, 0, 1], linear[:, 0, 0] + linear[:, 1, 1])
+        group.create_dataset("shapes", data=features.shapes.astype(np.float32))
         group.create_dataset("scales", data=scales.astype(np.float32))
         group.create_dataset("oris", data=np.rad2deg(turns).astype(np.float32))
     if features.scores is not None:

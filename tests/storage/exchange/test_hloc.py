@@ -130,7 +130,8 @@ def test_what_is_written_is_laid_out_as_hloc_does(tmp_path: Path) -> None:
     write_hloc(tmp_path / "own.h5", [("a/b.jpg", ForeignFeatures.of(own))])
     with h5py.File(tmp_path / "own.h5") as file:
         group = file["a/b.jpg"]
-        assert set(group) == {"keypoints", "descriptors", "scales", "oris", "image_size"}
+        assert set(group) == {"keypoints", "descriptors", "scales", "oris", "shapes", "image_size"}
+        np.testing.assert_array_equal(group["shapes"], frames[:, :, :2])
         np.testing.assert_array_equal(group["keypoints"], [[5, 7]])
         np.testing.assert_array_equal(group["descriptors"], [[1], [2], [3]])
         np.testing.assert_allclose(group["scales"], [2])
