@@ -88,7 +88,7 @@ class VocabularyOptions:
 class SignatureOptions:
     """What ASMK keeps of a photo's descriptors (Tolias, Avrithis & Jégou 2016)."""
 
-    bits: int = 0  # of a signature, a multiple of 8; 0: the dimension of the descriptors
+    bits: int = 0  # of a signature; 0: the dimension of the descriptors
     aggregated: bool = True  # one for a word of a photo; False: one for each feature (SMK, Hamming embedding)
     binary: bool = True  # False: the residuals as they are, 4 bytes a dimension; shows what bits lose
     # True: residuals are taken to the medians of a word's descriptors, so that half of its bits are ones
@@ -97,8 +97,6 @@ class SignatureOptions:
 
     def __post_init__(self) -> None:
         _require("bits", self.bits, 0)
-        if self.bits % 8:
-            raise HandcraftError(f"bits={self.bits} is not a multiple of 8; give 64 or 128, for example.")
         if not (self.aggregated or self.binary):
             raise HandcraftError(
                 "Real residuals are kept of a word's features together; leave --real out, or --single."
@@ -238,7 +236,9 @@ class BowOptions:
 
     assignments: int = 3  # nearest words a query feature votes for (Philbin et al. 2008)
     neighbours: int = 1  # words near each of them that count too: soft assignment of the photos' side
-    assignment_variance: float = 6250.0  # σ² of the Gaussian weights, RootSIFT units (Philbin 2008)
+    # σ² of the Gaussian weights for descriptors as long as RootSIFT's bytes, 512 (Philbin 2008); of others it
+    # grows with their squared length
+    assignment_variance: float = 6250.0
     norm: int = 2  # 2: the cosine of tf-idf vectors; 1: what their ℓ1-normed weights share (Nistér 2006)
     burstiness: bool = True  # a word that occurs n times counts as √n (Jégou et al. 2009)
     stop_words: float = 0.0  # share of the words that occur that is left out, the most frequent

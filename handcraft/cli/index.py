@@ -63,7 +63,7 @@ Example:
     "--bits",
     type=click.IntRange(min=0),
     default=SignatureOptions.bits,
-    help="Bits of a signature, a multiple of 8 (asmk).  [default: the descriptors' dimension]",
+    help="Bits of a signature (asmk).  [default: the descriptors' dimension]",
 )
 @click.option(
     "--medians/--centroids",

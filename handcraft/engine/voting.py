@@ -99,7 +99,8 @@ def bow_query(snapshot: Snapshot, assignment: Assignment, options: QueryOptions)
     votes = assignment.head(options.bow.assignments)
     if options.bow.neighbours > 1:
         votes = spread(votes, snapshot.vocabulary, options.bow.neighbours)
-    return bow_scorer(snapshot, options).query(votes.words, votes.distances)
+    distances = votes.distances * np.float32(snapshot.vocabulary.root_sift_scale)
+    return bow_scorer(snapshot, options).query(votes.words, distances)
 
 
 def bow_scorer(snapshot: Snapshot, options: QueryOptions) -> BowScorer:

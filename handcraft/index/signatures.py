@@ -61,7 +61,7 @@ class Encoder:
         if self.bits > self.dimension:
             raise HandcraftError(
                 f"Signatures of {self.bits} bits are longer than the descriptors, which have "
-                f"{self.dimension} dimensions; give --bits {self.dimension // 8 * 8} or less."
+                f"{self.dimension} dimensions; give --bits {self.dimension} or less."
             )
 
         if self.options.medians and self.bits < self.dimension:
@@ -73,7 +73,7 @@ class Encoder:
     @property
     def bits(self) -> int:
         """Of a signature."""
-        return self.options.bits or self.dimension // 8 * 8
+        return self.options.bits or self.dimension
 
     def encode(
         self, descriptors: NDArray[np.generic], words: NDArray[np.integer]

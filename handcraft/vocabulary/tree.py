@@ -14,6 +14,9 @@ from handcraft.vocabulary.panels import Panels
 from handcraft.vocabulary.shifting import shift
 
 
+ROOT_SIFT_LENGTH = 512.0  # of RootSIFT's bytes: features.descriptors
+
+
 def imbalance(populations: NDArray[np.integer]) -> float:
     """k·Σ(nᵢ / n)² of the populations nᵢ of k words, n in all: 1 where all words have as many (Jégou et al.
     2010, "Improving bag-of-features for large scale image search", eq. 3); 0 without words."""
@@ -119,6 +122,16 @@ class VocabularyTree:
     def shifted(self, descriptors: NDArray[np.generic]) -> NDArray[np.generic]:
         """(n, d): descriptors of the vocabulary's dimension and dtype as its centroids and medians are."""
         return descriptors if self.mean is None else shift(descriptors, self.mean)
+
+    @cached_property
+    def root_sift_scale(self) -> float:
+        """What squared distances are multiplied by where they are weighed: 1 of bytes, which are as long as
+        RootSIFT's; of other descriptors what makes them so, by how long those of the training were."""
+        if self.fingerprint.dtype == "uint8":
+            return 1.0
+        # The mean of squares is that of the words' means, and what is left of the descriptors.
+        squares = float(self.panels.norms[self.leaves].mean(dtype=np.float64)) + self.training.distortion
+        return ROOT_SIFT_LENGTH**2 / squares if squares > 0 else 1.0
 
     @cached_property
     def first_child(self) -> NDArray[np.int64]:
