@@ -6,13 +6,19 @@ map's as those of correct matches on "graf" are (measured in the same run); the 
 pair is recovered where the corners of the query land within 10 pixels on average. "none": of pairs without
 any true match, how many are verified by the options of a query. Re-ranking: the 100 best photos of oxford1k
 by votes, from the index, on one thread. Rejection: queries of one place on photos of others.
+
+Points: the same without frames, of maps that change the scale by half to twice and turn by up to 30 degrees;
+and the photos of kth, described as by default, of how many pairs of photos are verified with their frames and
+with frames that are all the same upright circle.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +35,7 @@ from handcraft.engine.searching import QueryResult
 from handcraft.features.extraction import find_features
 from handcraft.options import FeatureOptions, MatchOptions, QueryOptions, VerificationOptions
 from handcraft.types import Features, Match
-from handcraft.verification.matching import match_descriptors
+from handcraft.verification.matching import match_descriptors, reciprocal_neighbours
 from handcraft.verification.spatial import project, verify_pairs
 
 WIDTH, HEIGHT = 1024, 768
@@ -40,6 +46,8 @@ RECOVERED = 10.0  # pixels, of the mean corner error
 CORRECT = 3.0  # pixels
 THRESHOLD = 5.0  # pixels, of the peers
 LIKE_A_PAIR = VerificationOptions(max_false_alarms=1e-3)
+POINTS = VerificationOptions(points=True)
+UNLIKE = 1000  # pairs of photos of kth that show other buildings
 PEERS = {
     "RHO": (cv2.RHO, 2000),
     "USAC_FAST": (cv2.USAC_FAST, 10_000),
@@ -69,18 +77,27 @@ def frame_noise() -> float:
 
 def features_of_view(view: int) -> Features:
     """Of graf, by the default options."""
-    _, found = find_features(graf(view), FeatureOptions())
+    return default_features(graf(view))
+
+
+def default_features(path: Path) -> Features:
+    _, found = find_features(path, FeatureOptions())
     return found.describe(0.0, FeatureOptions.max_features, None)
 
 
 class Pair:
-    """Two photos whose first matches, a share of all, are views of the same points."""
+    """Two photos whose first matches, a share of all, are views of the same points.
 
-    def __init__(self, seed: int, share: float, noise: float) -> None:
+    noise: of frames. turned: radians, the largest turn. scaled: logarithm of the largest change of scale.
+    """
+
+    def __init__(
+        self, seed: int, share: float, noise: float, turned: float = 0.3, scaled: float = 0.5
+    ) -> None:
         generator = np.random.default_rng(seed)
-        true, angle = round(share * MATCHES), generator.uniform(-0.3, 0.3)
+        true, angle = round(share * MATCHES), generator.uniform(-turned, turned)
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        linear = np.exp(generator.uniform(-0.5, 0.5)) * turn @ np.array([[1, 0.1], [0, 1.1]])
+        linear = np.exp(generator.uniform(-scaled, scaled)) * turn @ np.array([[1, 0.1], [0, 1.1]])
         middle = np.array([WIDTH, HEIGHT]) / 2
         self.map = np.column_stack([linear, middle - linear @ middle])
         query, photo = (random_frames(generator) for _ in range(2))
@@ -184,6 +201,67 @@ def best_time(run: Callable[[], object]) -> float:
     return in_turns(run, lambda: None, 7)[0]
 
 
+# --- points ---
+
+
+def without_frames(features: Features) -> Features:
+    """Every frame the same upright circle."""
+    frames = features.frames.copy()
+    frames[:, :, :2] = 8 * np.eye(2)
+    return replace(features, frames=frames)
+
+
+def pair_of_points(seed: int, share: float) -> Pair:
+    pair = Pair(seed, share, 0.0, np.radians(30), np.log(2))
+    pair.query, pair.photo = without_frames(pair.query), without_frames(pair.photo)
+    return pair
+
+
+def points(scratch: Path) -> dict[str, Any]:
+    """Of synthetic pairs, what is recovered, and pairs a second of one thread; of kth, what is verified."""
+    figures: dict[str, Any] = {}
+    like_a_pair = replace(LIKE_A_PAIR, points=True)
+    for share in (*SHARES, 0.0):
+        pairs = [pair_of_points(seed, share) for seed in range(PAIRS)]
+        figures[f"{share:.0%} inliers"] = recovered_and_fast(
+            lambda pair: by_handcraft(pair, like_a_pair), pairs
+        )
+    verified = (
+        verify_pairs(pair.query, pair.photo, ROWS, ONES, POINTS) is not None
+        for pair in (pair_of_points(seed, 0.0) for seed in range(WITHOUT))
+    )
+    return {**figures, "none": {"pairs": WITHOUT, "verified": sum(verified)}, "kth": points_of_kth()}
+
+
+def points_of_kth() -> dict[str, Any]:
+    """Pairs of a query and a photo of the database, by what their descriptors match."""
+    queries, photos = (
+        {path.name: default_features(path) for path in photo_paths(f"kth/{part}")}
+        for part in ("queries", "database")
+    )
+    alike = [(a, b) for a in queries for b in photos if a.split("_")[0] == b.split("_")[0]]
+    unlike = [(a, b) for a in queries for b in photos if a.split("_")[0] != b.split("_")[0]]
+    chosen = np.random.default_rng(0).permutation(len(unlike))[:UNLIKE]
+    figures = {}
+    for name, pairs in (("same building", alike), ("others", [unlike[number] for number in chosen])):
+        counts: Counter[str] = Counter(pairs=len(pairs))
+        for one, other in pairs:
+            query, photo = queries[one], photos[other]
+            mutual = match_descriptors(query, photo, MatchOptions())
+            matches = {
+                "mutual": (mutual, np.ones(len(mutual))),
+                "three nearest": reciprocal_neighbours(query, photo, VerificationOptions.neighbours),
+            }
+            for way, found in matches.items():
+                framed = verify_pairs(query, photo, *found, VerificationOptions())
+                pointed = verify_pairs(without_frames(query), without_frames(photo), *found, POINTS)
+                counts[f"{way}, with frames"] += framed is not None
+                counts[f"{way}, as points"] += pointed is not None
+                counts[f"{way}, with both"] += framed is not None and pointed is not None
+        figures[name] = dict(counts)
+    return figures
+
+
 # --- real photos ---
 
 
@@ -236,6 +314,7 @@ def rejection(scratch: Path) -> dict[str, Any]:
 
 PARTS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "synthetic": synthetic,
+    "points": points,
     "graf": verified_pairs_of_graf,
     "reranking": reranking,
     "rejection": rejection,

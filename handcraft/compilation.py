@@ -1,6 +1,6 @@
 """How every hot loop of handcraft is compiled, and how a caller learns that it is.
 
-Besides the ``_kernels.py`` files of the stages, which decorate their loops with :func:`kernel`,
+Besides the ``*_kernels.py`` files of the stages, which decorate their loops with :func:`kernel`,
 this is the only module that imports numba.
 """
 

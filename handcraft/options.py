@@ -174,6 +174,10 @@ class VerificationOptions:
     # in VISE (Arandjelović, ox-vgg/vise), looser than for scores
     max_difference: float = 0.4375
     max_pairs: int = 700  # of two photos; of more the heaviest
+    # True: frames say nothing of size and direction (features that are points), so that maps are suggested by
+    # two pairs together, and what a pair's own frames say is not asked
+    points: bool = False
+    sampled_maps: int = 2000  # maps of two pairs each that are tried at the most, where features are points
     # Of the map that a single pair suggests: 3, translation and scale; 4, and rotation; 5, an affine map that
     # leaves the vertical vertical; 6, any affine map
     degrees_of_freedom: int = 6
@@ -198,7 +202,7 @@ class VerificationOptions:
             raise HandcraftError(
                 f"Photos are not verified with {self.pairing!r}; they are with {' or '.join(PAIRINGS)}."
             )
-        for name in ("depth", "words", "neighbours", "max_pairs_per_word", "max_pairs"):
+        for name in ("depth", "words", "neighbours", "max_pairs_per_word", "max_pairs", "sampled_maps"):
             _require(name, getattr(self, name), 1)
         _require("max_scale_change", self.max_scale_change, 1)
         _require("max_relative_scale", self.max_relative_scale, 1)

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from handcraft.compilation import count_ones, kernel, rough_kernel
+from handcraft.compilation import kernel, rough_kernel
 
 FEWEST = 3  # pairs that determine an affine map
 CORNERS = 4  # those that determine a homography, and so are no evidence for one that is fitted
@@ -19,119 +19,9 @@ PRECISE = 1 / 16  # of the squared tolerance: where an affine map errs by less, 
 WORTHWHILE = -4 * math.log(10)  # the logarithm of the false alarms of a map that may be a plane's
 LEAST_SPREAD = 1e-12  # of inliers across a line, in that along it, squared: thinner ones fit no map
 LEAST_TERM = 1e-9  # of a sum of falling terms
+LEAST_BASE = 0.03**2  # between two points that suggest a map together, squared
 ROUNDING = 1e-6  # of float32, ten times over
 STEPS = 1 << 30  # that all weights of pairs make together at the most
-
-
-@kernel
-def pair_words(
-    query_words, starts, features, query_codes, photo_words, photo_codes, limits, pairs, words, differences
-):
-    """Find all pairs of a query's and a photo's entries with the same word and like signatures.
-
-    query_words: (u,) uint32, ascending, each once. starts: (u + 1,) int64, where the entries of each start.
-    features: (q,) int32, the feature of each entry. query_codes: (planes, q) uint64. photo_words: (p,)
-    uint32, ascending; photo_codes: (planes, p); planes is 0 where there are no signatures. limits: the most
-    pairs of a word, one that makes more makes none; the most bits in which signatures may differ.
-    Written: pairs (n, 2) int32, feature of the query and entry of the photo; words (n,) uint32; and
-    differences (n,) int32, the bits in which their signatures differ; as many as there is room for. Returns
-    the number of pairs.
-    """
-    max_pairs_per_word, max_difference = limits
-    end, place = 0, 0
-    found = 0
-    while end < photo_words.shape[0]:
-        start, word = end, photo_words[end]
-        while end < photo_words.shape[0] and photo_words[end] == word:
-            end += 1
-        place = first_not_below(query_words, word, place)
-        if place == query_words.shape[0]:
-            break
-        if query_words[place] != word:
-            continue
-        first, last = starts[place], starts[place + 1]
-        if (last - first) * (end - start) > max_pairs_per_word:
-            continue
-        for i in range(first, last):
-            for j in range(start, end):
-                difference = 0
-                for plane in range(query_codes.shape[0]):
-                    difference += np.int64(count_ones(query_codes[plane, i] ^ photo_codes[plane, j]))
-                if difference > max_difference:
-                    continue
-                if found < pairs.shape[0]:
-                    pairs[found, 0] = features[i]
-                    pairs[found, 1] = j
-                    words[found] = word
-                    differences[found] = difference
-                found += 1
-    return found
-
-
-@kernel
-def first_not_below(values, value, start):
-    """The place, from `start` on, of the first of ascending values that is not below one: by steps that
-    double, then by halves."""
-    low, step = start, 1
-    while low + step <= values.shape[0] and values[low + step - 1] < value:
-        low += step
-        step *= 2
-    high = min(low + step, values.shape[0])
-    while low < high:
-        middle = (low + high) // 2
-        if values[middle] < value:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
-@kernel
-def keep_nearest(squares, start, least, nearest, back_least, back):
-    """Keep the nearest of each row and column of a block of squared distances.
-
-    squares: (r, p), of rows start, start + 1 and so on. least, nearest: (r, k), the least distances of each
-    row in ascending order and their columns, written. back_least, back: (p, k), those of each column and
-    their rows, of this block and the ones before it. Of equal distances the first counts as the least.
-    """
-    for i in range(squares.shape[0]):
-        for j in range(squares.shape[1]):
-            square = squares[i, j]
-            if square < least[i, -1]:
-                insert_nearest(least[i], nearest[i], square, j)
-            if square < back_least[j, -1]:
-                insert_nearest(back_least[j], back[j], square, start + i)
-
-
-@kernel
-def insert_nearest(least, nearest, square, number):
-    """Put a distance behind those that are as small; the largest drops out."""
-    k = least.shape[0] - 1
-    while k > 0 and least[k - 1] > square:
-        least[k] = least[k - 1]
-        nearest[k] = nearest[k - 1]
-        k -= 1
-    least[k] = square
-    nearest[k] = number
-
-
-@kernel
-def reciprocal_pairs(least, nearest, back, pairs, distances):
-    """The rows and columns that are among each other's nearest.
-
-    least, nearest: (r, k); back: (p, k), as keep_nearest has left them; -1 is none.
-    Written: pairs (n, 2) int32, row and column, and distances (n,). Returns n.
-    """
-    found = 0
-    for i in range(nearest.shape[0]):
-        for k in range(nearest.shape[1]):
-            j = nearest[i, k]
-            if j >= 0 and (back[j] == i).any():
-                pairs[found, 0] = i
-                pairs[found, 1] = j
-                distances[found] = least[i, k]
-                found += 1
-    return found
 
 
 @kernel
@@ -177,6 +67,65 @@ def suggest_maps(query_frames, photo_frames, rows, sides, freedom, points, maps,
         kept[count] = pair
         count += 1
     return count
+
+
+@kernel
+def place_points(query_frames, photo_frames, rows, sides, points, scales, turns, kept):
+    """As suggest_maps, of features that are points: a pair suggests no map, its scale is 1 and its turn 0,
+    and it is kept if its coordinates are numbers."""
+    count = 0
+    for pair in range(rows.shape[0]):
+        for axis in range(2):
+            points[axis, count] = query_frames[rows[pair, 0], axis, 2] / sides[0] + 0.0
+            points[2 + axis, count] = photo_frames[rows[pair, 1], axis, 2] / sides[1] + 0.0
+        if np.isfinite(points[:, count].sum()):
+            scales[count], turns[0, count], turns[1, count] = 1.0, 1.0, 0.0
+            kept[count] = pair
+            count += 1
+    return count
+
+
+@kernel
+def suggest_together(points, room, max_scale):
+    """The similarities that two pairs suggest together: each pair with the next, then with the one after
+    that, and so on for as long as there is room.
+
+    So all pairs take part equally often, and of pairs in the order of their weights the good ones with good
+    ones; in the order of Chum & Matas, "Matching with PROSAC", CVPR 2005, the few heaviest would take all the
+    room.
+    points: (4, n). room: the most maps. max_scale: the largest change of scale, either way.
+    Returns maps (6, m) float64, and sources (2, m) int64, the pairs of each.
+    """
+    maps, sources = np.empty((6, room)), np.empty((2, room), np.int64)
+    count = 0
+    for step in range(1, points.shape[1]):
+        for i in range(points.shape[1] - step):
+            if count == room:
+                return maps, sources
+            if similarity_through(points, i, i + step, max_scale, maps[:, count]):
+                sources[0, count], sources[1, count] = i, i + step
+                count += 1
+    return maps[:, :count].copy(), sources[:, :count].copy()
+
+
+@kernel
+def similarity_through(points, i, j, max_scale, map_):
+    """Write the similarity that sends two points where their pairs have them; return whether there is one.
+
+    Two points that lie close together in either photo say too little of scale and direction. points: (4, n).
+    i, j: the pairs. max_scale: the largest change of scale, either way. Written: map_ (6,).
+    """
+    x, y = points[0, j] - points[0, i], points[1, j] - points[1, i]
+    u, v = points[2, j] - points[2, i], points[3, j] - points[3, i]
+    square, photo_square = x * x + y * y, u * u + v * v
+    if not (min(square, photo_square) >= LEAST_BASE):
+        return False
+    if photo_square > max_scale**2 * square or photo_square * max_scale**2 < square:
+        return False
+    a, d = (x * u + y * v) / square, (x * v - y * u) / square
+    map_[0], map_[1], map_[2] = a, -d, points[2, i] - a * points[0, i] + d * points[1, i]
+    map_[3], map_[4], map_[5] = d, a, points[3, i] - d * points[0, i] - a * points[1, i]
+    return True
 
 
 @kernel
@@ -264,20 +213,21 @@ def transfer_error(a, b, c, d, e, f, shrinkage, query_x, query_y, photo_x, photo
 
 @kernel
 def best_hypotheses(points, maps, scales, turns, pairs, weights, limits, marks, best, totals):
-    """Score the map that each single pair suggests by the weight of its one-to-one inliers.
+    """Score maps by the weight of their one-to-one inliers.
 
-    points, maps, scales, turns: of suggest_maps, n columns. pairs: (2, n) int32, numbers of their points,
-    below n. weights: (n,) int32, whose sum is one too. limits: squared transfer error; largest scale change;
-    largest ratio of a pair's scale to the hypothesis's; least cosine of their difference in rotation.
+    points, scales, turns: of suggest_maps, n columns. maps: (6, m), of suggest_maps or suggest_together.
+    pairs: (2, n) int32, numbers of their points, below n. weights: (n,) int32, whose sum is one too. limits:
+    squared transfer error; largest scale change; largest ratio of a pair's scale to the hypothesis's; least
+    cosine of their difference in rotation.
     marks: (2, n) int32 work space, holding −1.
-    Written: best (k,) int64, the best pairs, of equals the first, and totals (k,) int64, their weights.
+    Written: best (k,) int64, the best maps, of equals the first, and totals (k,) int64, their weights.
     Returns how many have any.
     """
-    count, most = points.shape[1], best.shape[0]
+    count, most = maps.shape[1], best.shape[0]
     rough_points, rough_maps = points.astype(np.float32), in_twos(maps)
     reaches = rough_limits(points, maps, limits[0])
     bounds = largest_weights(rough_points, rough_maps, reaches, maps, weights, limits[1])
-    eighths = np.zeros(count // 8 + 1, np.uint64)  # of eight pairs each, most of which are passed at once
+    eighths = np.zeros(points.shape[1] // 8 + 1, np.uint64)  # of eight pairs each, most are passed at once
     near = eighths.view(np.uint8)
     found = 0
     # The most promising come first, so that most of the others need not be looked at.
@@ -354,7 +304,7 @@ def insert_best(best, totals, found, h, total):
 
 @kernel
 def rough_limits(points, maps, error_limit):
-    """(n,) float32: for each map, the squared error within which float32 surely finds what float64 finds
+    """(m,) float32: for each map, the squared error within which float32 surely finds what float64 finds
     within the limit. points, maps: as for best_hypotheses."""
     right, down, photo_right, photo_down = 1.0, 1.0, 1.0, 1.0
     for i in range(points.shape[1]):  # four that do not wait for each other
@@ -372,7 +322,7 @@ def rough_limits(points, maps, error_limit):
 
 @kernel
 def in_twos(maps):
-    """(6, n) maps as float32, with one of zeros where n is odd."""
+    """(6, m) maps as float32, with one of zeros where m is odd."""
     count = maps.shape[1]
     even = np.zeros((6, count + count % 2), np.float32)
     even[:, :count] = maps
@@ -381,9 +331,9 @@ def in_twos(maps):
 
 @kernel
 def largest_weights(points, maps, limits, exact_maps, weights, scale_limit):
-    """(n,) int32: the weight that the inliers of each map have at most, 0 where it changes scale too much.
+    """(m,) int32: the weight that the inliers of each map have at most, 0 where it changes scale too much.
 
-    points: (4, n) float32. maps: of in_twos. limits: of rough_limits. exact_maps: (6, n) float64. weights:
+    points: (4, n) float32. maps: of in_twos. limits: of rough_limits. exact_maps: (6, m) float64. weights:
     (n,) int32. scale_limit: the largest change, either way.
     """
     count = exact_maps.shape[1]
@@ -792,23 +742,24 @@ def count_apart(points, inliers, spacing):
 
 
 @kernel
-def log_uncertainty(points, turns, affine, inliers, spacing, turn_limit, near, least_alike):
+def log_uncertainty(points, turns, affine, inliers, spacing, turn_limit, near, least_alike, tried):
     """The logarithm of the false alarms of a map by its inliers that lie apart, less those that determine a
     homography, so that it compares with an affine map; 0 where there are no more. Parameters: of
     count_apart and log_false_alarms."""
     apart = count_apart(points, inliers, spacing)
     if apart <= CORNERS:
         return 0.0
-    return log_false_alarms(turns, affine, inliers, apart, turn_limit, near, least_alike, CORNERS)
+    return log_false_alarms(turns, affine, inliers, apart, turn_limit, near, least_alike, tried, CORNERS)
 
 
 @kernel
-def log_false_alarms(turns, affine, inliers, found, turn_limit, near, least_alike, sample):
+def log_false_alarms(turns, affine, inliers, found, turn_limit, near, least_alike, tried, sample):
     """The logarithm of how many maps of chance pairs would have so many inliers: see spatial.Limits.
 
     turns: (2, n). affine: (6,). inliers: (m,) int64, columns. found: how many of them count. turn_limit: of
     transfer_errors. near: the chance that a point falls where a map sends it. least_alike: that a pair is
-    turned as a map says, at the least. sample: how many pairs determine a map, and so are no evidence for it.
+    turned as a map says, at the least. tried: how many maps were. sample: how many pairs determine one, and
+    so are no evidence for it.
     """
     count, others = turns.shape[1], turns.shape[1] - inliers.shape[0]
     outlier = np.ones(count, np.bool_)
@@ -819,7 +770,7 @@ def log_false_alarms(turns, affine, inliers, found, turn_limit, near, least_alik
     for i in range(count):
         alike += outlier[i] and turns[0, i] * x + turns[1, i] * y >= least
     chance = min(near, 1.0) * max(least_alike, alike / others if others else 0.0)
-    return math.log(count) + log_binomial_tail(count - sample, found - sample, chance)
+    return math.log(tried) + log_binomial_tail(count - sample, found - sample, chance)
 
 
 @kernel
@@ -839,7 +790,9 @@ def is_plausible(homography, points, columns, corners, max_anisotropy):
 
 
 @kernel
-def refit_plane(points, scales, turns, pairs, strict, plausible, chances, corners, homography, inliers):
+def refit_plane(
+    points, scales, turns, pairs, strict, plausible, chances, tried, corners, homography, inliers
+):
     """Fit a homography to its own inliers within twice the tolerance, which finds what an affine map misses
     of a plane at a slant, then within each of several; the best is the one with the fewest false alarms.
 
@@ -872,7 +825,7 @@ def refit_plane(points, scales, turns, pairs, strict, plausible, chances, corner
         a, b, d, e = derivative(current, *project_point(current, x, y))
         local = np.array([a, b, 0.0, d, e, 0.0])
         alarms = log_uncertainty(
-            points, turns, local, chosen[:found], square, turn, near / 4.0**level, least_alike
+            points, turns, local, chosen[:found], square, turn, near / 4.0**level, least_alike, tried
         ) + math.log(LEVELS)
         if alarms < fewest:
             best, fewest = found, alarms
@@ -890,13 +843,19 @@ def weight_steps(weights):
 
 
 @kernel
-def prepare_pairs(query_frames, photo_frames, rows, sides, freedom):
+def prepare_pairs(query_frames, photo_frames, rows, sides, freedom, alone):
     """What all pairs suggest: points, maps, scales, turns and kept of suggest_maps, and (2, n) int32, the
-    numbers of their points in query and photo, equal for equal points. Arguments as for suggest_maps."""
+    numbers of their points in query and photo, equal for equal points. Arguments as for suggest_maps; alone:
+    whether a pair suggests a map by itself, or else maps are not written."""
     room = rows.shape[0]
     points, maps, scales = np.empty((4, room)), np.empty((6, room)), np.empty(room)
     turns, kept = np.empty((2, room)), np.empty(room, np.int64)
-    count = suggest_maps(query_frames, photo_frames, rows, sides, freedom, points, maps, scales, turns, kept)
+    if alone:
+        count = suggest_maps(
+            query_frames, photo_frames, rows, sides, freedom, points, maps, scales, turns, kept
+        )
+    else:
+        count = place_points(query_frames, photo_frames, rows, sides, points, scales, turns, kept)
     points, maps, turns = points[:, :count].copy(), maps[:, :count].copy(), turns[:, :count].copy()
     numbers = np.empty((2, count), np.int32)
     for side in range(2):
@@ -907,14 +866,15 @@ def prepare_pairs(query_frames, photo_frames, rows, sides, freedom):
 
 
 @kernel
-def best_affine(points, maps, scales, turns, pairs, weights, limits, tries, affine, inliers):
+def best_affine(points, maps, sources, scales, turns, pairs, weights, limits, tries, affine, inliers):
     """The heaviest of the best hypotheses' refitted maps.
 
-    points, maps, scales, turns, pairs: of prepare_pairs. weights: (n,) float64. limits, tries: as for
-    verify_rows. Written: affine (6,) float64, inliers (n,) int64. Returns how many.
+    points, scales, turns, pairs: of prepare_pairs. maps: (6, m), and sources: (2, m) int64, the two pairs
+    that suggest each, or twice the one. weights: (n,) float64. limits, tries: as for verify_rows. Written:
+    affine (6,) float64, inliers (n,) int64. Returns how many.
     """
     _, loose, strict, plausible, _ = limits
-    hypotheses, refits = tries
+    hypotheses, refits, _ = tries
     marks = np.full(pairs.shape, -1, np.int32)
     best, totals = np.empty(hypotheses, np.int64), np.empty(hypotheses, np.int64)
     steps = weight_steps(weights)
@@ -922,8 +882,9 @@ def best_affine(points, maps, scales, turns, pairs, weights, limits, tries, affi
     found, weight = 0, 0.0
     fitted, chosen = np.empty_like(affine), np.empty_like(inliers)
     for place in range(tried):
-        if np.any(inliers[:found] == best[place]):  # it would lead to the same map
-            continue
+        one, other = sources[:, best[place]]
+        if np.any(inliers[:found] == one) and np.any(inliers[:found] == other):
+            continue  # it would lead to the same map
         fitted[:] = maps[:, best[place]]
         agreeing = refit(
             points, scales, turns, pairs, weights, loose, strict, plausible, refits, fitted, chosen
@@ -954,7 +915,8 @@ def verify_rows(
 
     query_frames, photo_frames, sides: as for suggest_maps. rows: (n, 2) int32. weights: (n,) float64.
     corners: (4, 2) float64, of the query's region, in long sides. limits: spatial.Limits as a tuple. tries:
-    how many hypotheses are refitted, and how often.
+    how many hypotheses are refitted, and how often; and how many maps pairs suggest by twos, 0 where each
+    suggests one by itself.
     Written: affine (6,) float64; homography (9,) float64, zeros where the affine map has more evidence, each
     beyond the pairs that determine it; of the inliers of the one that has more, inliers (n,) int64, their
     rows, and points (4, n) float64.
@@ -963,19 +925,30 @@ def verify_rows(
     inliers are written.
     """
     freedom, _, strict, plausible, chances = limits
+    room = tries[2]
     all_points, maps, scales, turns, kept, pairs = prepare_pairs(
-        query_frames, photo_frames, rows, sides, freedom
+        query_frames, photo_frames, rows, sides, freedom, room == 0
     )
     heavy = weights[kept]
-    found = best_affine(all_points, maps, scales, turns, pairs, heavy, limits, tries, affine, inliers)
+    if room:
+        maps, sources = suggest_together(all_points, room, plausible[1])
+    else:
+        sources = np.empty((2, kept.shape[0]), np.int64)
+        sources[:] = np.arange(kept.shape[0])
+    tried, sample = maps.shape[1], 2 if room else 1
+    found = best_affine(
+        all_points, maps, sources, scales, turns, pairs, heavy, limits, tries, affine, inliers
+    )
     homography[:] = 0.0
     if not found:
         return 0, 0, 0.0, 0.0
     count = found
     near, least_alike = chances
-    alarms = log_false_alarms(turns, affine, inliers[:found], found, strict[3], near, least_alike, 1)
+    alarms = log_false_alarms(
+        turns, affine, inliers[:found], found, strict[3], near, least_alike, tried, sample
+    )
     certain = log_uncertainty(
-        all_points, turns, affine, inliers[:found], strict[0], strict[3], near, least_alike
+        all_points, turns, affine, inliers[:found], strict[0], strict[3], near, least_alike, tried
     )
     errors = np.empty(all_points.shape[1])
     transfer_errors(all_points, scales, turns, affine, strict, errors)
@@ -983,7 +956,7 @@ def verify_rows(
         plane, chosen = np.zeros(9), np.empty_like(inliers)
         plane[:6], plane[8] = affine, 1.0
         fitting, fewest = refit_plane(
-            all_points, scales, turns, pairs, strict, plausible, chances, corners, plane, chosen
+            all_points, scales, turns, pairs, strict, plausible, chances, tried, corners, plane, chosen
         )
         if fitting and fewest < certain:
             count, certain = fitting, fewest

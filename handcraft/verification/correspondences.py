@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from handcraft.options import VerificationOptions
 from handcraft.types import Features
-from handcraft.verification._kernels import pair_words
+from handcraft.verification._pairing_kernels import pair_words
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from handcraft.options import MatchOptions
 from handcraft.types import Features
-from handcraft.verification._kernels import keep_nearest, reciprocal_pairs
+from handcraft.verification._pairing_kernels import keep_nearest, reciprocal_pairs
 
 BLOCK = 1 << 21  # distances held at once: 16 MB at the most, and a few times as much beside them
 EXACT = 1 << 24  # up to which float32 holds every integer

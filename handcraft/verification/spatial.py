@@ -3,6 +3,10 @@
 Philbin, Chum, Isard, Sivic & Zisserman, "Object retrieval with large vocabularies and fast spatial
 matching", CVPR 2007, section 3. Every single correspondence's map is scored, none is sampled, so
 the answer is exact and the same on every run.
+
+Features that are points have no frames to suggest a map with, so two correspondences do it together: a
+similarity. These are too many to score them all; which ones are is a matter of the weights alone, so that the
+answer is the same on every run too.
 """
 
 from __future__ import annotations
@@ -21,6 +25,11 @@ from handcraft.verification.correspondences import PhotoSide, QuerySide, corresp
 
 # What has frames (n, 2, 3) in pixels of a photo of known width and height.
 Side = QuerySide | PhotoSide | Features
+
+ANY_TURN = -2.0  # less than any cosine
+# Of points, so many times as many hypotheses are refitted: of a plane at a slant a similarity finds less than
+# an affine map does, so that more of them lead nowhere
+MORE = 4
 
 
 def verify(
@@ -62,6 +71,9 @@ def verify_pairs(
     if len(rows) < options.min_inliers:
         return None
     rows, weights = heaviest(rows, weights, options)
+    if options.points:  # two suggest a map together that are next to each other
+        order = np.argsort(-weights, kind="stable")
+        rows, weights = rows.take(order, axis=0), weights.take(order)
     query_side, photo_side = float(max(query.width, query.height)), float(max(photo.width, photo.height))
     corners = corners_of(roi, query.width, query.height)
     affine, homography = np.empty(6), np.empty(9)
@@ -74,7 +86,7 @@ def verify_pairs(
         (query_side, photo_side),
         corners / query_side,
         limits_of(photo.width, photo.height, options),
-        (options.hypotheses, options.refits),
+        tries_of(options),
         affine,
         homography,
         inliers,
@@ -153,7 +165,8 @@ class Limits(NamedTuple):
     The number of false alarms of Moisan & Stival (IJCV 2004) is that of the hypotheses, times the
     probability that at least all but one of the inliers fall within the tolerance of where the hypothesis
     sends them and are turned as it says, were they spread evenly over the photo and turned as the others are:
-    nearly all of upright features, and never fewer than of features turned anyhow.
+    nearly all of upright features, and never fewer than of features turned anyhow. Of features that are
+    points the hypotheses are those tried, two of the inliers are no evidence, and all are turned as it says.
     """
 
     freedom: tuple[float, int, float]
@@ -163,13 +176,20 @@ class Limits(NamedTuple):
     chances: tuple[float, float]
 
 
+def tries_of(options: VerificationOptions) -> tuple[int, int, int]:
+    """How many hypotheses are refitted, how often, and how many maps two pairs suggest together."""
+    if options.points:
+        return MORE * options.hypotheses, options.refits, options.sampled_maps
+    return options.hypotheses, options.refits, 0
+
+
 @lru_cache
 def limits_of(width: int, height: int, options: VerificationOptions) -> tuple[tuple[float, ...], ...]:
     """Limits, as a tuple, that the options set in a photo of so many pixels."""
     relative = (
         float(options.max_scale_change),
-        float(options.max_relative_scale),
-        math.cos(math.radians(options.max_relative_turn)),
+        math.inf if options.points else float(options.max_relative_scale),
+        ANY_TURN if options.points else math.cos(math.radians(options.max_relative_turn)),
     )
     area = width * height / max(width, height) ** 2
     limits = Limits(
@@ -177,6 +197,9 @@ def limits_of(width: int, height: int, options: VerificationOptions) -> tuple[tu
         loose=(options.hypothesis_tolerance**2, *relative),
         strict=(options.inlier_tolerance**2, *relative),
         plausible=(float(options.max_anisotropy), float(options.max_scale_change)),
-        chances=(math.pi * options.inlier_tolerance**2 / area, options.max_relative_turn / 180),
+        chances=(
+            math.pi * options.inlier_tolerance**2 / area,
+            1.0 if options.points else options.max_relative_turn / 180,
+        ),
     )
     return tuple(limits)

@@ -119,6 +119,24 @@ def test_the_description_with_the_most_inliers_is_taken(photos: Path) -> None:
     assert evidence is None
 
 
+def test_features_that_are_points_match_too(photos: Path) -> None:
+    """Where their frames say nothing, the options must say so."""
+
+    def points_of(path: Path) -> Features:
+        features = of(path)
+        frames = features.frames.copy()
+        frames[:, :, :2] = 8 * np.eye(2)
+        return Features(frames, features.descriptors, WIDTH, HEIGHT)
+
+    query, photo, other = (points_of(photos / f"{name}.png") for name in ("scene", "turned-55", "other"))
+    points = MatchOptions(verification=VerificationOptions(points=True))
+    assert match_features((query,), photo, MatchOptions())[2] is None
+    _, _, evidence = match_features((query,), photo, points)
+    assert evidence is not None
+    assert evidence.rotation == pytest.approx(55, abs=1)
+    assert match_features((query,), other, points)[2] is None
+
+
 def test_each_description_has_its_share_of_the_false_alarms(photos: Path) -> None:
     """Of few inliers, which are just significant: they are not any more when they were tried twice."""
     query, photo = of(photos / "scene.png"), of(photos / "turned-22.png")

@@ -352,6 +352,7 @@ def test_the_evidence_is_in_pixels_of_the_original_photos(tmp_path: Path) -> Non
         {"pairing": "descriptors"},
         {"degrees_of_freedom": 3},
         {"frame_trust": 0.0},
+        {"points": True},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -364,7 +365,9 @@ def test_every_option_of_verification_reaches_it(
     assert ranking(before) != ranking(after)
 
 
-@pytest.mark.parametrize("change", [{"neighbours": 1}, {"max_pairs": 20}, {"min_inliers": 10_000}])
+@pytest.mark.parametrize(
+    "change", [{"neighbours": 1}, {"max_pairs": 20}, {"min_inliers": 10_000}, {"points": True}]
+)
 def test_options_of_verification_with_descriptors(
     store: handcraft.Store, query: Path, change: dict[str, int]
 ) -> None:

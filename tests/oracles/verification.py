@@ -184,6 +184,29 @@ def best_hypotheses(
     return [one for one in scored if one[1] > 0][:count]
 
 
+def maps_together(
+    points: Sequence[tuple[Point, Point]],
+    room: int,
+    max_scale: float,
+    least_base: float,
+) -> list[tuple[int, int, Map]]:
+    """The similarities of two pairs each, each given as its points in query and photo: of the ones next to
+    each other first, then of those with one between them, and so on. None of pairs that lie closer than
+    `least_base` in either photo, or of a scale beyond the limit. In complex numbers: z' = m·z + t."""
+    queries, photos = ([complex(*pair[side]) for pair in points] for side in (0, 1))
+    found: list[tuple[int, int, Map]] = []
+    for step in range(1, len(points)):
+        for i, j in zip(range(len(points)), range(step, len(points)), strict=False):
+            base, photo_base = queries[j] - queries[i], photos[j] - photos[i]
+            if abs(base) < least_base or abs(photo_base) < least_base:
+                continue
+            m = photo_base / base
+            t = photos[i] - m * queries[i]
+            if 1 / max_scale <= abs(m) <= max_scale:
+                found.append((i, j, ((m.real, -m.imag, t.real), (m.imag, m.real, t.imag))))
+    return found[:room]
+
+
 def false_alarms(
     pairs: int, inliers: int, tolerance: float, width: float, height: float, turned_alike: float
 ) -> float:

@@ -13,7 +13,7 @@ from oracles import verification as oracle
 
 from handcraft.options import VerificationOptions
 from handcraft.types import Features
-from handcraft.verification._kernels import first_not_below
+from handcraft.verification._pairing_kernels import first_not_below
 from handcraft.verification.correspondences import PhotoSide, QuerySide, correspondences, query_side
 
 SIZE = (800, 600)

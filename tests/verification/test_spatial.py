@@ -692,6 +692,40 @@ def test_many_pairs_take_bounded_time() -> None:
     assert match.inliers == DEFAULT.max_pairs
 
 
+def as_points(scene: Scene) -> Scene:
+    """The scene with frames that are all the same upright circle."""
+    circles = [frames.copy() for frames in (scene.query_frames, scene.photo_frames)]
+    for frames in circles:
+        frames[:, :, :2] = 8 * np.eye(2)
+    return replace(scene, query_frames=circles[0], photo_frames=circles[1])
+
+
+@pytest.mark.parametrize("name", ["turned", "half", "twice"])
+def test_points(name: str) -> None:
+    """Frames that say nothing of size and direction suggest only shifts by themselves."""
+    for seed in range(5):
+        scene = as_points(make_scene(seed, MAPS[name]))
+        assert scene.verify() is None
+        match = scene.verify(points=True)
+        assert match is not None
+        assert_sound(match)
+        assert sum(pair < scene.true for pair in scene.pairs_of(match)) >= 0.9 * scene.true
+        assert map_error(match, scene) < 12
+
+
+def test_sampled_maps() -> None:
+    """Few are not enough where most pairs are false."""
+    scenes = [as_points(make_scene(seed, MAPS["half"], true=20, outliers=280)) for seed in range(20)]
+    few, many = (
+        sum(scene.verify(points=True, sampled_maps=maps) is not None for scene in scenes)
+        for maps in (50, 2000)
+    )
+    assert few < 10
+    assert many == 20
+    with pytest.raises(HandcraftError, match=r"^sampled_maps=0 is too small; give 1 or more\.$"):
+        VerificationOptions(sampled_maps=0)
+
+
 def test_degrees_of_freedom() -> None:
     """Fewer are enough where the photo is not seen at a slant, and too few where it is turned."""
     slanted = np.array([[0.45, 0.1, 100], [0.2, 1.1, -40]])
