@@ -1,0 +1,1 @@
+"""Keypoint networks with published weights; besides their exporting, the only import of PyTorch."""
