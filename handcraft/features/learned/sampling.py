@@ -14,13 +14,15 @@ from torch.nn import functional
 def sample(features: Tensor, x: Tensor, y: Tensor, mode: str = "bilinear") -> Tensor:
     """Features between the pixels of maps, as if there were zeros around them.
 
-    features: (1, c, h, w) float32; x, y: (m, n) float32, pixels, the origin at the centre of the top-left one.
-    mode: "bilinear" or "bicubic". Returns (c, m, n) float32.
+    features: (1, c, h, w) float32; x, y: (m, n) float32, pixels, the origin at the centre of the top-left
+    one; mode: "bilinear" or "bicubic". Returns (c, m, n) float32.
     """
     height, width = features.shape[-2:]
     # Outer edges are -1 and 1, not the outermost centres: that is defined for one pixel, too.
     grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], dim=-1)
-    return functional.grid_sample(features, grid[None], mode=mode, align_corners=False)[0]
+    sampled = functional.grid_sample(features, grid[None], mode=mode, align_corners=False)
+    # Of ONNX, [0] would be a copy; -1 stands where there may be no position, as 0 there means another thing.
+    return sampled.reshape(features.shape[1], x.shape[0], -1)
 
 
 def window_maxima(scores: Tensor, radius: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""XFeat (Potje, Cadar, Araujo, Martins & Nascimento, CVPR 2024): keypoints and descriptors by a small network.
+"""XFeat (Potje, Cadar, Araujo, Martins & Nascimento, CVPR 2024): a small network for CPUs.
 
 A backbone that soon leaves the resolution of the photo gives descriptors and their reliability at every 8th
 pixel; a branch of its own looks at blocks of 8 x 8 pixels and says where in each there is a keypoint.
@@ -6,21 +6,16 @@ pixel; a branch of its own looks at blocks of 8 x 8 pixels and says where in eac
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from handcraft.features.learned.weights import load_weights, missing, weights_file
 
 try:
     import torch
-    from torch import nn
+    from torch import Tensor, nn
     from torch.nn import functional
 except ImportError as error:
     raise missing("xfeat", "PyTorch") from error
 
 from handcraft.features.learned.sampling import sample, strongest, window_maxima
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 CELL = 8  # pixels a side of the blocks in which keypoints are found
 COARSEST = 32  # pixels between the centres of the deepest layer: the sides of the photo become multiples
@@ -38,7 +33,9 @@ class XFeat(nn.Module):
         self.keypoints = keypoints
         self.threshold = threshold
         self.skip1 = nn.Sequential(nn.AvgPool2d(4), nn.Conv2d(1, 24, 1))
-        self.block1 = nn.Sequential(_Layer(1, 4), _Layer(4, 8, stride=2), _Layer(8, 8), _Layer(8, 24, stride=2))
+        self.block1 = nn.Sequential(
+            _Layer(1, 4), _Layer(4, 8, stride=2), _Layer(8, 8), _Layer(8, 24, stride=2)
+        )
         self.block2 = nn.Sequential(_Layer(24, 24), _Layer(24, 24))
         self.block3 = nn.Sequential(_Layer(24, 64, stride=2), _Layer(64, 64), _Layer(64, 64, size=1))
         self.block4 = nn.Sequential(_Layer(64, 64, stride=2), _Layer(64, 64), _Layer(64, 64))
