@@ -27,6 +27,7 @@ RADIUS = 2  # pixels around a keypoint without another, and those that say where
 TEMPERATURE = 0.1  # of scores in the soft maximum (the authors' program)
 LEVEL = 32  # features of a level
 DIMENSION = 4 * LEVEL
+PART = 16  # features of a level that are in memory at once for all pixels
 PLACES = 16  # at which a keypoint is described
 REACH = 1 / 4  # how far away they may be, of the long side
 
@@ -98,7 +99,9 @@ class Aliked(nn.Module):
         it at its own size, and 8 maps are interpolated instead of 32.
         """
         weights = self.score_head[0].weight.split(LEVEL, dim=1)
-        total = _product(weights[0], _activated(_product(self.conv1.weight, fine)))
+        # Some features at a time: all of them, of all pixels, are the largest thing that there would be.
+        parts = zip(self.conv1.weight.split(PART), weights[0].split(PART, dim=1), strict=True)
+        total = sum(_product(weight, _activated(_product(mixing, fine))) for mixing, weight in parts)
         for maps, weight in zip(coarse, weights[1:], strict=True):
             total = total + functional.interpolate(
                 _product(weight, maps), fine.shape[-2:], mode="bilinear", align_corners=True
