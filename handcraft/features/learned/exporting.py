@@ -20,7 +20,7 @@ _NETWORKS = {
     "xfeat": "handcraft.features.learned.xfeat_network",
     "aliked": "handcraft.features.learned.aliked_network",
 }
-_OPSET = 17  # 16 is the first with GridSample, 18 renames what onnxruntime then has to rename back
+_OPSET = 17  # 16 is the first with GridSample
 _RECORDED_SIZE = (160, 192)  # height and width of the photo that the graph is recorded with
 
 
@@ -40,7 +40,7 @@ def export_network(name: str, path: Path, keypoints: int = KEYPOINTS) -> None:
 
     noise = torch.rand(1, 3, *_RECORDED_SIZE, generator=torch.Generator().manual_seed(0))
     with atomic_path(path) as temporary, warnings.catch_warnings():
-        # PyTorch calls this exporter old; the new one needs onnxscript, and a rank for every size.
+        # PyTorch calls this exporter old; the new one needs onnxscript as well.
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
             network,

@@ -63,8 +63,8 @@ class XFeat(nn.Module):
         heat = self._heat(grey)
         x, y, scores = self._detect(heat, reliability)
         descriptors = sample(features, *_cells(x, y, heat, features), mode="bicubic")[:, 0].T
-        # Centres of pixels, not their numbers, are proportional: the authors' program multiplies the numbers,
-        # and is off by up to half of what the sides differ by.
+        # Centres of pixels, not their numbers, are proportional. The authors' program multiplies the numbers,
+        # and is off by half of what a pixel grows by.
         inner_height, inner_width = heat.shape[-2:]
         across = (x + 0.5) * (width / inner_width) - 0.5
         down = (y + 0.5) * (height / inner_height) - 0.5
