@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from handcraft.engine import match as match
     from handcraft.engine import open as open
     from handcraft.errors import HandcraftError as HandcraftError
+    from handcraft.features.extractor import Described as Described
+    from handcraft.features.extractor import Extractor as Extractor
     from handcraft.options import AsmkOptions as AsmkOptions
     from handcraft.options import BowOptions as BowOptions
     from handcraft.options import FeatureOptions as FeatureOptions
@@ -37,6 +39,8 @@ _HOMES = {
     "match": "engine",
     "open": "engine",
     "HandcraftError": "errors",
+    "Described": "features.extractor",
+    "Extractor": "features.extractor",
     "AsmkOptions": "options",
     "BowOptions": "options",
     "FeatureOptions": "options",

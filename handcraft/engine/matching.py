@@ -57,8 +57,11 @@ def match(
     """
     start = time.perf_counter()
     features, options = features or FeatureOptions(), options or MatchOptions()
+    extractor = extractor_of(features)
+    if extractor.points:
+        options = replace(options, verification=replace(options.verification, points=True))
     progress("extracting", 0, 2)
-    turned = _described(Path(a), features, min(options.directions, extractor_of(features).directions))
+    turned = _described(Path(a), features, min(options.directions, extractor.directions))
     progress("extracting", 1, 2)
     (photo,) = _described(Path(b), features, 1)
     progress("extracting", 2, 2)

@@ -36,7 +36,7 @@ from handcraft.engine.writing import stored_options
 from handcraft.errors import PhotoError, StoreError
 from handcraft.features.extraction import available_threads, find_features, opencv_threads
 from handcraft.features.extractor import Described, Found
-from handcraft.features.registry import closer, extractor_of
+from handcraft.features.registry import are_points, closer, extractor_of
 from handcraft.options import FeatureOptions, QueryOptions
 from handcraft.search.fusion import STRENGTH_DEPTH, FusedShortlist, fuse
 from handcraft.search.scoring import Shortlist
@@ -108,8 +108,8 @@ def _directions(options: QueryOptions, stored: FeatureOptions) -> int:
 
 
 def answerable(snapshot: Snapshot, options: QueryOptions) -> QueryOptions:
-    """The options, with verification where they expand; raises StoreError where the store cannot answer such
-    queries."""
+    """The options, with verification where they expand, and of points where the store's features are that;
+    raises StoreError where the store cannot answer such queries."""
     if not len(snapshot.collection):
         raise StoreError(f"The store {snapshot.store} holds no photos; add some with `handcraft index`.")
     method_of(snapshot, options)
@@ -118,6 +118,8 @@ def answerable(snapshot: Snapshot, options: QueryOptions) -> QueryOptions:
         options = replace(options, verify=True)
     if options.verify and options.verification.pairing == "descriptors":
         require_descriptors(snapshot)
+    if are_points(snapshot.manifest.fingerprint):
+        options = replace(options, verification=replace(options.verification, points=True))
     return options
 
 

@@ -100,6 +100,16 @@ class PatchDescriptor(Pluggable, Protocol):
         ...
 
 
+def parameters_of(options: FeatureOptions) -> dict[str, Setting]:
+    """The parameters of an extractor that heeds sizes, numbers and its own settings, and no other option."""
+    return {
+        "extractor": options.extractor,
+        "max_size": options.max_size,
+        "max_features": options.max_features,
+        **options.settings,
+    }
+
+
 def missing(plug: type[Pluggable] | object) -> tuple[str, ...]:
     """The modules that something pluggable needs and that are not installed; none of them is loaded."""
     needs: Sequence[str] = getattr(plug, "needs", ())

@@ -13,7 +13,6 @@ from handcraft.types import Fingerprint
 from handcraft.vocabulary.panels import Panels
 from handcraft.vocabulary.shifting import shift
 
-
 ROOT_SIFT_LENGTH = 512.0  # of RootSIFT's bytes: features.descriptors
 
 

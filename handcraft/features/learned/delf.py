@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handcraft.errors import HandcraftError, ModelError
-from handcraft.features.extractor import Extractor, Found
+from handcraft.features.extractor import Extractor, Found, parameters_of
 from handcraft.features.images import DecodedPhoto
 from handcraft.features.learned import onnx_files
-from handcraft.features.learned.network_options import network_options, require_no_region_options
 from handcraft.features.learned.pca import Pca, normed, read_pca
 from handcraft.features.learned.pixels import as_image
 from handcraft.features.learned.turning import QUARTERS, QuarterTurns
+from handcraft.features.learned.unused_options import require_no_region_options
 from handcraft.features.regions import circles, strongest
 from handcraft.options import FeatureOptions, Setting
 from handcraft.types import Features, scale_coordinates
@@ -74,7 +74,7 @@ class Delf(Extractor):
         which = {**self._network.parameters, "pca": "" if self._pca is None else self._pca.path}
         parts = ["delf", str(which["weights"])] + ([] if self._pca is None else [self._pca.digest])
         self.descriptor = "-".join(parts)
-        self.parameters: Mapping[str, Setting] = {**network_options(options), **which}
+        self.parameters: Mapping[str, Setting] = {**parameters_of(options), **which}
 
     def find(self, photos: Sequence[DecodedPhoto]) -> Sequence[Found]:
         """See Extractor."""

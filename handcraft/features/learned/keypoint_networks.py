@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handcraft.errors import ExtractorError
-from handcraft.features.extractor import Extractor, Found
+from handcraft.features.extractor import Extractor, Found, parameters_of
 from handcraft.features.images import DecodedPhoto
 from handcraft.features.learned import onnx_files
-from handcraft.features.learned.network_options import network_options, require_no_region_options
 from handcraft.features.learned.pixels import as_image
 from handcraft.features.learned.turning import QUARTERS, QuarterTurns
+from handcraft.features.learned.unused_options import require_no_region_options
 from handcraft.features.regions import circles
 from handcraft.options import FeatureOptions, Setting
 from handcraft.types import Features
@@ -44,7 +44,7 @@ class KeypointNetwork(Extractor):
         self.device = onnx_files.device()
         self.detect, which = self.load(options)
         self.descriptor, self.dtype = options.extractor, "float32"
-        self.parameters: Mapping[str, Setting] = {**network_options(options), **which}
+        self.parameters: Mapping[str, Setting] = {**parameters_of(options), **which}
         probed = self.outputs_of(np.full((1, 3, PROBE, PROBE), 0.5, np.float32))
         self.dimension = probed["descriptors"].shape[1]
         self.points = "radii" not in probed

