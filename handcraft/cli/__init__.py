@@ -18,7 +18,7 @@ from handcraft.cli.build_vocab import build_vocab
 from handcraft.cli.demo import demo
 from handcraft.cli.evaluate import evaluate
 from handcraft.cli.exchange import export_features, import_features
-from handcraft.cli.extractors import extractors
+from handcraft.cli.extractors import export_network, extractors
 from handcraft.cli.features import features
 from handcraft.cli.index import index
 from handcraft.cli.maintenance import check, info, optimize, remove
@@ -66,7 +66,7 @@ def cli(debug: bool) -> None:
 
 for command in (
     *(index, query, match, pairs, build_vocab, vocab, build_vlad, features, extractors),
-    *(import_features, export_features),
+    *(export_network, import_features, export_features),
     *(remove, optimize, info, check, evaluate, benchmark, demo),
 ):
     cli.add_command(command)

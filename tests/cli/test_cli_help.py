@@ -47,7 +47,7 @@ COMMANDS = commands_of(cli)
 def test_the_commands_are_those_of_the_issue() -> None:
     maintenance = {"remove", "optimize", "info", "check"}
     asking = {"query", "match", "pairs", "features", "extractors", "evaluate", "benchmark", "demo"}
-    exchange = {"import-features", "export-features"}
+    exchange = {"import-features", "export-features", "export-network"}
     expected = {"index", "build-vocab", "vocab", "build-vlad", *exchange, *asking, *maintenance}
     assert set(cli.commands) == expected
     assert {name for name in COMMANDS if " " in name} == {"vocab info", "features show"}

