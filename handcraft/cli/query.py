@@ -164,11 +164,10 @@ def summary(result: QueryResult) -> str:
         f"{count(result.photos, 'photo')} searched with {count(result.features, 'feature')} "
         f"in {result.seconds['total']:.2f} s"
     )
-    return (
-        f"{searched}; {result.verified:,} of the best {result.compared:,} verified"
-        if result.compared
-        else searched
-    )
+    if not result.compared:
+        return searched
+    how = " by pairs of points" if result.points else ""
+    return f"{searched}; {result.verified:,} of the best {result.compared:,} verified{how}"
 
 
 def result_json(photo: Path, store: Path, result: QueryResult) -> dict[str, object]:
@@ -181,6 +180,7 @@ def result_json(photo: Path, store: Path, result: QueryResult) -> dict[str, obje
         "features": result.features,
         "photos": result.photos,
         "compared": result.compared,
+        "points": result.points,
         "verified": result.verified,
         "seconds": result.seconds,
         "hits": [_hit_json(hit) for hit in result.hits],

@@ -52,7 +52,8 @@ class QueryResult:
     hits: best first. features: of the query as it is held, inside its region. photos: live in the store.
     compared: photos of the shortlist that geometry was tried on; verified: those of them with
     enough evidence. seconds: by stage, and "total".
-    width, height: of the query photo, pixels.
+    width, height: of the query photo, pixels. points: whether the features are points, so that maps were
+    suggested by two pairs of them together.
     """
 
     hits: tuple[Hit, ...]
@@ -63,6 +64,7 @@ class QueryResult:
     seconds: dict[str, float]
     width: int
     height: int
+    points: bool = False
 
 
 def query_photo(
@@ -99,6 +101,7 @@ def query_photo(
         seconds=clock.seconds(),
         width=photo.width,
         height=photo.height,
+        points=options.verification.points,
     )
 
 

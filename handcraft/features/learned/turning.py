@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -20,11 +20,15 @@ class QuarterTurns:
 
     photo: DecodedPhoto
     extract: Callable[[DecodedPhoto], Features]
+    _described: dict[int, Features] = field(default_factory=dict)  # by quarters: a network takes its time
 
     def describe(self, direction: float, limit: int, roi: RegionOfInterest | None) -> Features:
         """See Found."""
         quarters = round(direction / (math.pi / 2)) % QUARTERS
-        features = turned_back(self.extract(turned_upright(self.photo, quarters)), quarters)
+        if quarters not in self._described:
+            upright = turned_upright(self.photo, quarters)
+            self._described[quarters] = turned_back(self.extract(upright), quarters)
+        features = self._described[quarters]
         return (features if roi is None else features.inside(roi)).head(limit)
 
 
