@@ -63,8 +63,8 @@ def load_network(name: str, keypoints: int = KEYPOINTS) -> Any:
 
 
 def network_module(name: str) -> Any:
-    """The module of a network, which has its class, its weights and what loads them; raises as "
-    "load_network."""
+    """The module of a network, which has its class, its weights and what loads them; raises as
+    load_network."""
     if name not in _NETWORKS:
         raise HandcraftError(f"There is no network {name!r}; the networks are {', '.join(_NETWORKS)}.")
     return import_module(_NETWORKS[name])

@@ -32,7 +32,8 @@ class HardNet(PatchDescriptor):
         self._run = network.run
         self.parameters: Mapping[str, Setting] = {"batch": self._batch, **network.parameters}
         self.name = f"hardnet-{network.parameters['weights']}"
-        self.dimension = self._describe(np.full((1, self.side, self.side), 128, np.float32)).shape[1]
+        with onnx_files.probing(OWNER):
+            self.dimension = self._describe(np.full((2, self.side, self.side), 128, np.float32)).shape[1]
 
     def describe(self, patches: NDArray[np.float32]) -> NDArray[np.generic]:
         """See PatchDescriptor."""

@@ -45,7 +45,8 @@ class KeypointNetwork(Extractor):
         self.detect, which = self.load(options)
         self.descriptor, self.dtype = options.extractor, "float32"
         self.parameters: Mapping[str, Setting] = {**parameters_of(options), **which}
-        probed = self.outputs_of(np.full((1, 3, PROBE, PROBE), 0.5, np.float32))
+        with onnx_files.probing(f"the extractor {options.extractor}"):
+            probed = self.outputs_of(np.full((1, 3, PROBE, PROBE), 0.5, np.float32))
         self.dimension = probed["descriptors"].shape[1]
         self.points = "radii" not in probed
 

@@ -8,10 +8,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from handcraft.errors import ModelError
+from handcraft.errors import DependencyError, ModelError
 from handcraft.features.learned.exporting import OUTPUTS, network_module
 from handcraft.features.learned.keypoint_networks import Detect, KeypointNetwork
-from handcraft.features.learned.onnx_files import device, digest_of
+from handcraft.features.learned.onnx_files import DEVICE_VARIABLE, device, digest_of
 from handcraft.options import FeatureOptions, Setting
 
 
@@ -35,7 +35,14 @@ class PublishedNetwork(KeypointNetwork):
             )
         import torch
 
-        network = module.load(options.max_features, float(options.settings["threshold"])).to(device())
+        network = module.load(options.max_features, float(options.settings["threshold"]))
+        try:
+            network.to(device())
+        except (AssertionError, RuntimeError) as error:
+            raise DependencyError(
+                f"PyTorch cannot run the extractor {options.extractor} on {device()}; install one that can, "
+                f"or leave {DEVICE_VARIABLE} out."
+            ) from error
 
         def detect(image: NDArray[np.float32]) -> Mapping[str, NDArray[np.generic]]:
             with torch.inference_mode():
@@ -55,8 +62,8 @@ class XFeat(PublishedNetwork):
 
 
 class Aliked(PublishedNetwork):
-    """ALIKED-n16 (Zhao et al. 2023): points and 128 dimensions, sampled where the network deforms its "
-    "grid."""
+    """ALIKED-n16 (Zhao et al. 2023): points and 128 dimensions, sampled where the network deforms its
+    grid."""
 
     network = "aliked"
     settings: ClassVar[Mapping[str, Setting]] = {"weights": "", "threshold": 0.2}
