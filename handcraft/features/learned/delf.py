@@ -64,7 +64,7 @@ class Delf(Extractor):
         settings = options.settings
         self.device = onnx_files.device()
         self._network = onnx_files.open_network(OWNER, settings, OUTPUTS)
-        _require_positive(settings, "best", "stride", "field")
+        onnx_files.require_positive(OWNER, settings, "best", "stride", "field")
         self._best = min(int(settings["best"]), options.max_features)
         self._threshold = float(settings["threshold"])
         self._scales = _parse_scales(str(settings["scales"]))
@@ -143,12 +143,6 @@ def _pca_of(settings: Mapping[str, Setting], channels: int) -> Pca | None:
             f"{channels}; name the one that was learned with it."
         )
     return pca
-
-
-def _require_positive(settings: Mapping[str, Setting], *names: str) -> None:
-    for name in names:
-        if int(settings[name]) < 1:
-            raise HandcraftError(f"{name}={settings[name]} of {OWNER} is too small; give 1 or more.")
 
 
 def _parse_scales(text: str) -> tuple[float, ...]:

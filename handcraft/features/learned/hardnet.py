@@ -27,7 +27,8 @@ class HardNet(PatchDescriptor):
     dtype = "float32"
 
     def __init__(self, options: FeatureOptions) -> None:
-        self._batch = max(1, int(options.settings["batch"]))
+        onnx_files.require_positive(OWNER, options.settings, "batch")
+        self._batch = int(options.settings["batch"])
         network = onnx_files.open_network(OWNER, options.settings, ())
         self._run = network.run
         self.parameters: Mapping[str, Setting] = {"batch": self._batch, **network.parameters}

@@ -93,6 +93,13 @@ def require_digest(owner: str, what: str, path: Path, digest: str, wanted: str) 
         )
 
 
+def require_positive(owner: str, settings: Mapping[str, Setting], *names: str) -> None:
+    """Raise HandcraftError unless these settings are whole numbers above 0."""
+    for name in names:
+        if int(settings[name]) < 1:
+            raise HandcraftError(f"{name}={settings[name]} of {owner} is too small; give 1 or more.")
+
+
 @contextmanager
 def probing(owner: str) -> Iterator[None]:
     """Say that a network is of another kind where it fails on the image that tells what it gives."""
