@@ -45,6 +45,7 @@ class PublishedNetwork(KeypointNetwork):
             ) from error
 
         def detect(image: NDArray[np.float32]) -> Mapping[str, NDArray[np.generic]]:
+            torch.set_num_threads(1)  # of this thread: sums depend on it, and photos are done in parallel
             with torch.inference_mode():
                 outputs = network(torch.from_numpy(image).to(device()))
             return {name: one.cpu().numpy() for name, one in zip(OUTPUTS, outputs, strict=True)}

@@ -9,10 +9,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from networks import IMAGE, constant_keypoints, features_by, network, options_of, saved, scenery, tiny
+from networks import (
+    IMAGE,
+    constant_keypoints,
+    content,
+    features_by,
+    network,
+    options_of,
+    saved,
+    scenery,
+    tiny,
+)
 
 from handcraft.errors import DependencyError, HandcraftError, ModelError
 from handcraft.features import registry
+from handcraft.features.extraction import opencv_threads
 from handcraft.features.learned.onnx_files import SETTINGS, open_network
 from handcraft.features.registry import fingerprint_of
 
@@ -286,13 +297,23 @@ def test_several_threads_get_the_same_bytes(runtime: str, delf: str) -> None:
     run = open_network(OWNER, {**SETTINGS, "model": delf, "runtime": runtime}, OUTPUTS).run
     images = [image(seed, 64 + 32 * seed, 96) for seed in range(4)]
 
-    def content(one: np.ndarray) -> bytes:
+    def bytes_of(one: np.ndarray) -> bytes:
         outputs = run(one)
         return b"".join(outputs[name].tobytes() for name in OUTPUTS)
 
-    alone = [content(one) for one in images]
+    alone = [bytes_of(one) for one in images]
     with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(content, images * 5)) == alone * 5
+        assert list(pool.map(bytes_of, images * 5)) == alone * 5
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_the_threads_of_opencv_change_nothing(runtime: str, delf: str) -> None:
+    """They are many for a query, and one for each of the photos that are indexed."""
+    contents = []
+    for threads in (1, 2, 4):
+        with opencv_threads(threads):
+            contents.append(content(features_by("delf", delf, scenery(), threshold=0.5, runtime=runtime)))
+    assert contents[0] == contents[1] == contents[2]
 
 
 def test_the_network_is_not_asked_for_what_it_gave_before(delf: str) -> None:

@@ -110,6 +110,20 @@ def test_every_run_on_any_thread_gives_the_same_bytes(name: str, tmp_path: Path)
     assert runs[0] == runs[1] == runs[2]
 
 
+def test_the_threads_of_pytorch_change_nothing(name: str) -> None:
+    """As many as it likes are what it has where it is loaded for the first photo, as of a query."""
+    import torch
+
+    options = FeatureOptions(extractor=name, max_features=500)
+    before = torch.get_num_threads()
+    contents = []
+    for threads in (1, 2, 4):
+        torch.set_num_threads(threads)
+        contents.append(content(extract(scenery(1, 640, 480), options)))
+    torch.set_num_threads(before)
+    assert contents[0] == contents[1] == contents[2]
+
+
 @pytest.mark.parametrize(
     ("option", "value"), [("upright", False), ("spread", True), ("doubled", True), ("descriptor", "hardnet")]
 )
