@@ -23,7 +23,7 @@ from handcraft.features.learned.pca import Pca, normed, read_pca
 from handcraft.features.learned.pixels import as_image
 from handcraft.features.learned.turning import QUARTERS, QuarterTurns
 from handcraft.features.learned.unused_options import require_no_region_options
-from handcraft.features.regions import circles, strongest
+from handcraft.features.regions import circles
 from handcraft.options import FeatureOptions, Setting
 from handcraft.types import Features, scale_coordinates
 
@@ -44,6 +44,7 @@ class Delf(Extractor):
     settings: ClassVar[Mapping[str, Setting]] = {
         **onnx_files.SETTINGS,
         "pca": "",  # its file, see learned.pca; "": features keep their dimension, as those of DELG do
+        "pca_weights": "",  # the digest that the file of the PCA must have, "" for any
         "dimension": 40,  # that the PCA reduces to
         "threshold": 100.0,  # the least attention that is kept
         "best": 1000,  # features of a photo, or max_features if that is less
@@ -63,17 +64,21 @@ class Delf(Extractor):
         settings = options.settings
         self.device = onnx_files.device()
         self._network = onnx_files.open_network(OWNER, settings, OUTPUTS)
+        onnx_files.require_positive(OWNER, settings, "best", "stride", "field")
         self._best = min(int(settings["best"]), options.max_features)
         self._threshold = float(settings["threshold"])
         self._scales = _parse_scales(str(settings["scales"]))
         self._stride, self._field = int(settings["stride"]), int(settings["field"])
         self._first = (self._field - 1) / 2 - int(settings["padding"])  # the centre of the first cell, pixels
-        self._channels = self._map_of(np.zeros((PROBE, PROBE, 3), np.uint8))[0].shape[0]
+        with onnx_files.probing(OWNER):
+            self._channels = self._map_of(np.zeros((PROBE, PROBE, 3), np.uint8))[0].shape[0]
         self._pca = _pca_of(settings, self._channels)
         self.dimension = self._channels if self._pca is None else len(self._pca.matrix)
-        which = {**self._network.parameters, "pca": "" if self._pca is None else self._pca.path}
-        parts = ["delf", str(which["weights"])] + ([] if self._pca is None else [self._pca.digest])
-        self.descriptor = "-".join(parts)
+        which = dict(self._network.parameters)
+        self.descriptor = f"delf-{which['weights']}"
+        if self._pca is not None:
+            which |= {"pca": self._pca.path, "pca_weights": self._pca.digest}
+            self.descriptor += f"-{self._pca.digest}"
         self.parameters: Mapping[str, Setting] = {**parameters_of(options), **which}
 
     def find(self, photos: Sequence[DecodedPhoto]) -> Sequence[Found]:
@@ -84,7 +89,7 @@ class Delf(Extractor):
         """The features that the attention keeps of a photo as it is held, the strongest first."""
         parts = [self._at_scale(photo.pixels, scale) for scale in self._scales]
         frames, attention, raw = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-        rows = strongest(attention, frames[:, :, 2], self._best, spread=False)
+        rows = np.argsort(-attention, kind="stable")[: self._best]
         descriptors = normed(raw[rows])
         if self._pca is not None:
             descriptors = self._pca.reduced(descriptors)
@@ -100,6 +105,8 @@ class Delf(Extractor):
         if min(size) < LEAST_SIDE:
             return np.empty((0, 2, 3)), np.empty(0, np.float32), np.empty((0, self._channels), np.float32)
         features, attention = self._map_of(np.asarray(cv2.resize(pixels, size), np.uint8))  # linearly
+        if not (np.isfinite(attention).all() and np.isfinite(features).all()):
+            raise ArithmeticError("its network gives NaN or infinity")  # NaN would be worth nothing
         rows, columns = np.nonzero(attention >= self._threshold)
         factors = np.array([width / size[0], height / size[1]])
         places = scale_coordinates(self._first + self._stride * np.stack([columns, rows], axis=1), factors)
@@ -112,7 +119,8 @@ class Delf(Extractor):
         outputs = self._network.run(as_image(pixels, GREY, GREY))
         features, attention = (np.asarray(outputs[name], np.float32) for name in OUTPUTS)
         height, width = (-(-side // self._stride) for side in pixels.shape[:2])
-        if features.shape[2:] != (height, width) or attention.shape != (1, 1, height, width):
+        of_one = features.ndim == 4 and len(features) == 1
+        if not of_one or features.shape[2:] != (height, width) or attention.shape != (1, 1, height, width):
             shapes = " and ".join(" x ".join(map(str, array.shape)) for array in (features, attention))
             raise ModelError(
                 f"The network of {OWNER} gives maps of {shapes} for {pixels.shape[1]} x {pixels.shape[0]} "
@@ -128,6 +136,7 @@ def _pca_of(settings: Mapping[str, Setting], channels: int) -> Pca | None:
         return None
     path = onnx_files.find_model(OWNER, str(settings["pca"]))
     pca = read_pca(path, int(settings["dimension"]))
+    onnx_files.require_digest(OWNER, "PCA", path, pca.digest, str(settings["pca_weights"]))
     if pca.matrix.shape[1] != channels:
         raise ModelError(
             f"The PCA {path} is of {pca.matrix.shape[1]} dimensions, the network of {OWNER} gives "

@@ -27,12 +27,14 @@ class HardNet(PatchDescriptor):
     dtype = "float32"
 
     def __init__(self, options: FeatureOptions) -> None:
-        self._batch = max(1, int(options.settings["batch"]))
+        onnx_files.require_positive(OWNER, options.settings, "batch")
+        self._batch = int(options.settings["batch"])
         network = onnx_files.open_network(OWNER, options.settings, ())
         self._run = network.run
         self.parameters: Mapping[str, Setting] = {"batch": self._batch, **network.parameters}
         self.name = f"hardnet-{network.parameters['weights']}"
-        self.dimension = self._describe(np.full((1, self.side, self.side), 128, np.float32)).shape[1]
+        with onnx_files.probing(OWNER):
+            self.dimension = self._describe(np.full((2, self.side, self.side), 128, np.float32)).shape[1]
 
     def describe(self, patches: NDArray[np.float32]) -> NDArray[np.generic]:
         """See PatchDescriptor."""

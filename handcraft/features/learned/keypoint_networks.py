@@ -45,7 +45,8 @@ class KeypointNetwork(Extractor):
         self.detect, which = self.load(options)
         self.descriptor, self.dtype = options.extractor, "float32"
         self.parameters: Mapping[str, Setting] = {**parameters_of(options), **which}
-        probed = self.outputs_of(np.full((1, 3, PROBE, PROBE), 0.5, np.float32))
+        with onnx_files.probing(f"the extractor {options.extractor}"):
+            probed = self.outputs_of(np.full((1, 3, PROBE, PROBE), 0.5, np.float32))
         self.dimension = probed["descriptors"].shape[1]
         self.points = "radii" not in probed
 
@@ -62,22 +63,26 @@ class KeypointNetwork(Extractor):
         if min(photo.pixels.shape[:2]) < LEAST_SIDE:
             return photo.features(np.empty((0, 2, 3)), np.empty((0, self.dimension), np.float32))
         found = self.outputs_of(as_image(photo.pixels))
+        if not np.isfinite(found["scores"]).all():
+            raise ArithmeticError("its network gives scores of NaN or infinity")
         rows = np.argsort(-found["scores"], kind="stable")[: self.options.max_features]
         radii = found["radii"][rows] if "radii" in found else np.full(len(rows), RADIUS)
         frames = circles(found["keypoints"][rows].astype(np.float64), radii.astype(np.float64))
+        if (radii <= 0).any():
+            raise ArithmeticError("its network gives radii that are not above 0")
         return photo.features(frames, np.ascontiguousarray(found["descriptors"][rows]))
 
     def outputs_of(self, image: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         """What the network gives; raises ExtractorError for what does not fit together."""
         outputs = {name: np.asarray(array, np.float32) for name, array in self.detect(image).items()}
-        count = len(outputs["scores"]) if outputs["scores"].ndim else -1
         shapes = {name: array.shape for name, array in outputs.items()}
-        fits = shapes["keypoints"] == (count, 2) and shapes["scores"] == (count,)
-        fits = fits and len(shapes["descriptors"]) == 2 and shapes["descriptors"][0] == count
-        if not fits or shapes.get("radii", (count,)) != (count,):
+        keypoints, scores, descriptors = (shapes.get(name, ()) for name in OUTPUTS)
+        fits = len(scores) == 1 and keypoints == (*scores, 2) and shapes.get("radii", scores) == scores
+        if not fits or len(descriptors) != 2 or descriptors[:1] != scores:
             listed = ", ".join(f"{name} of {' x '.join(map(str, shape))}" for name, shape in shapes.items())
             raise ExtractorError(
-                f"The network of {self.options.extractor} gives {listed}; they must be of n x 2, n and n x d."
+                f"The network of {self.options.extractor} gives {listed}; it must give keypoints of n x 2, "
+                "scores of n, descriptors of n x d and, if any, radii of n."
             )
         return outputs
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -49,12 +50,8 @@ def open_network(owner: str, settings: Mapping[str, Setting], outputs: Sequence[
     DependencyError. owner: the extractor or descriptor that needs it, for the person who reads the error."""
     path = find_model(owner, str(settings["model"]))
     digest = digest_of(path)
-    wanted, runtime = settings["weights"], str(settings["runtime"])
-    if wanted and wanted != digest:
-        raise ModelError(
-            f"{path} is not the network that {owner} made these features with: its digest is {digest}, not "
-            f"{wanted}; put that network there, or in the folder that {MODELS_VARIABLE} names."
-        )
+    runtime = str(settings["runtime"])
+    require_digest(owner, "network", path, digest, str(settings["weights"]))
     if runtime not in _RUNTIMES:
         raise HandcraftError(
             f"There is no runtime {runtime!r} for networks; the runtimes are {', '.join(_RUNTIMES)}."
@@ -87,6 +84,36 @@ def digest_of(path: Path) -> str:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
+def require_digest(owner: str, what: str, path: Path, digest: str, wanted: str) -> None:
+    """Raise ModelError unless a file has the digest that is wanted, "" being any."""
+    if wanted and wanted != digest:
+        raise ModelError(
+            f"{path} is not the {what} that {owner} made these features with: its digest is {digest}, not "
+            f"{wanted}; put that {what} there, or in the folder that {MODELS_VARIABLE} names."
+        )
+
+
+def require_positive(owner: str, settings: Mapping[str, Setting], *names: str) -> None:
+    """Raise HandcraftError unless these settings are whole numbers above 0."""
+    for name in names:
+        if int(settings[name]) < 1:
+            raise HandcraftError(f"{name}={settings[name]} of {owner} is too small; give 1 or more.")
+
+
+@contextmanager
+def probing(owner: str) -> Iterator[None]:
+    """Say that a network is of another kind where it fails on the image that tells what it gives."""
+    try:
+        yield
+    except HandcraftError:
+        raise
+    except Exception as error:  # whatever a runtime raises
+        raise ModelError(
+            f"The network of {owner} cannot be run: {_reason(error)}; export it again, with a float32 "
+            "input of any size."
+        ) from error
+
+
 @lru_cache(maxsize=8)
 def _opened(owner: str, path: Path, digest: str, runtime: str, where: str, outputs: tuple[str, ...]) -> Run:
     """What runs a network; the same for everyone who asks for it. digest: of what the file holds now."""
@@ -103,9 +130,14 @@ def _onnxruntime(owner: str, path: Path, where: str, outputs: tuple[str, ...]) -
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # photos are what is done in parallel
     options.log_severity_level = 4
-    providers = ["CUDAExecutionProvider"] if where.startswith("cuda") else ["CPUExecutionProvider"]
+    provider = "CUDAExecutionProvider" if where.startswith("cuda") else "CPUExecutionProvider"
+    if provider not in onnxruntime.get_available_providers():  # it would warn, and take the CPU
+        raise DependencyError(
+            f"This onnxruntime cannot run the network of {owner} on {where}; install it with "
+            f"`pip install onnxruntime-gpu`, or leave {DEVICE_VARIABLE} out."
+        )
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+        session = onnxruntime.InferenceSession(str(path), options, providers=[provider])
     except Exception as error:  # of many types of its own
         raise _unreadable(owner, path, error) from error
     given = [output.name for output in session.get_outputs()]
@@ -120,9 +152,12 @@ def _onnxruntime(owner: str, path: Path, where: str, outputs: tuple[str, ...]) -
 
 def _opencv(owner: str, path: Path, where: str, outputs: tuple[str, ...]) -> Run:
     try:
-        network: Any = cv2.dnn.readNetFromONNX(str(path))
+        with _silent_opencv():
+            network: Any = cv2.dnn.readNetFromONNX(str(path))
+        if network.empty():  # which is all that OpenCV 5 raises
+            raise ValueError("OpenCV knows not all of its operators")
         given = list(network.getUnconnectedOutLayersNames())
-    except cv2.error as error:
+    except (cv2.error, ValueError) as error:
         raise _unreadable(owner, path, error) from error
     _require_outputs(owner, path, outputs, given, 1)
     lock = threading.Lock()  # a network of OpenCV holds what it is working on
@@ -135,6 +170,17 @@ def _opencv(owner: str, path: Path, where: str, outputs: tuple[str, ...]) -> Run
     return run
 
 
+@contextmanager
+def _silent_opencv() -> Iterator[None]:
+    """Let OpenCV write nothing to the terminal."""
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+
+
 _RUNTIMES: dict[str, Callable[[str, Path, str, tuple[str, ...]], Run]] = {
     "onnxruntime": _onnxruntime,
     "opencv": _opencv,
@@ -142,11 +188,16 @@ _RUNTIMES: dict[str, Callable[[str, Path, str, tuple[str, ...]], Run]] = {
 
 
 def _unreadable(owner: str, path: Path, error: Exception) -> ModelError:
-    reason = " ".join(str(error).split()).rpartition("failed:")[2].rstrip(".") or type(error).__name__
     return ModelError(
-        f"{path} is not a network that {owner} can run: {reason}; export it again, with standard operators "
-        "only."
+        f"{path} is not a network that {owner} can run: {_reason(error)}; export it again, with standard "
+        "operators only."
     )
+
+
+def _reason(error: Exception) -> str:
+    """What a runtime says, on one line, without where in its own sources it says it."""
+    said = error.err if isinstance(error, cv2.error) else str(error).rpartition("failed:")[2]
+    return " ".join(said.split()).rstrip(".") or type(error).__name__
 
 
 def _require_outputs(
@@ -156,5 +207,5 @@ def _require_outputs(
     if inputs != 1 or not set(wanted) <= set(given):
         raise ModelError(
             f"{path} is not a network for {owner}: it has {inputs} inputs and the outputs {', '.join(given)} "
-            f"in place of one input and {', '.join(wanted)}; export it again with these names."
+            f"in place of one input and {', '.join(wanted) or 'one output'}; export it again with these."
         )

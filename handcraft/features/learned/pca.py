@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handcraft.errors import ModelError
-from handcraft.features.learned.onnx_files import digest_of
+from handcraft.features.learned.onnx_files import DIGEST
 from handcraft.storage.exchange.delf import read_datum
 
 MEAN, MATRIX, VARIANCES = "mean", "matrix", "variances"
@@ -24,7 +25,7 @@ class Pca:
     """A projection of features of unit length.
 
     mean: (c,) float32. matrix: (d, c) float32, a row for each dimension that is left. path: of the file that
-    holds it; digest: of its content.
+    holds it; digest: of these numbers.
     """
 
     mean: NDArray[np.float32]
@@ -45,31 +46,36 @@ def normed(features: NDArray[np.floating]) -> NDArray[np.float32]:
 
 def read_pca(path: Path, dimension: int) -> Pca:
     """The first `dimension` rows of a PCA: of an NPZ file of `mean` (c,), `matrix` (k, c), and, to whiten,
-    `variances` (k,); or of the published pca_proj_mat.datum, beside which its mean is. Raises ModelError."""
+    `variances` (k,); or of the published pca_proj_mat.datum, beside which its mean is. Raises ModelError, and
+    for the latter FeatureFileError."""
     arrays = _read_datums(path) if path.suffix == ".datum" else _read_npz(path)
-    mean, matrix = (np.asarray(arrays.get(name, []), np.float32) for name in (MEAN, MATRIX))
-    variances = np.asarray(arrays.get(VARIANCES, np.ones(len(matrix))), np.float32)
+    nothing = np.empty(0, np.float32)
+    mean, matrix = arrays.get(MEAN, nothing), arrays.get(MATRIX, nothing)
+    variances = arrays.get(VARIANCES, np.ones(matrix.shape[:1], np.float32))
     fits = matrix.ndim == 2 and mean.shape == matrix.shape[1:] and variances.shape == matrix.shape[:1]
-    if not fits or not all(np.isfinite(array).all() for array in (mean, matrix, variances)):
+    finite = all(np.isfinite(array).all() for array in (mean, matrix, variances))
+    if not fits or not finite or (variances <= 0).any():
         raise ModelError(
-            f"{path} is no PCA: it must have a mean (c,), a matrix (k, c) and, to whiten, variances (k,), "
-            "all of finite numbers; write it again."
+            f"{path} is no PCA: it must have a mean (c,), a matrix (k, c) and, to whiten, variances (k,) "
+            "above 0, all of finite numbers; write it again."
         )
     if not 1 <= dimension <= len(matrix):
         raise ModelError(
             f"The PCA {path} has {len(matrix)} dimensions; give 1 to that many with --set dimension=NUMBER."
         )
-    scaled = matrix[:dimension] / np.sqrt(variances[:dimension, None])
-    return Pca(mean, np.ascontiguousarray(scaled), str(path), digest_of(path))
+    scaled = np.ascontiguousarray(matrix[:dimension] / np.sqrt(variances[:dimension, None]), np.float32)
+    digest = hashlib.sha256(mean.tobytes() + scaled.tobytes()).hexdigest()[:DIGEST]
+    return Pca(mean, scaled, str(path), digest)
 
 
-def _read_npz(path: Path) -> dict[str, NDArray[np.generic]]:
+def _read_npz(path: Path) -> dict[str, NDArray[np.float32]]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
+        # np.load closes no file of its own where that is damaged.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return {name: np.asarray(arrays[name], np.float32) for name in arrays}
     except Exception as error:  # of zipfile, zlib or numpy
-        raise ModelError(f"{path} is no PCA: it cannot be read as NPZ; write it again.") from error
+        raise ModelError(f"{path} is no PCA: it cannot be read as NPZ of numbers; write it again.") from error
 
 
-def _read_datums(path: Path) -> dict[str, NDArray[np.generic]]:
+def _read_datums(path: Path) -> dict[str, NDArray[np.float32]]:
     return {MEAN: read_datum(path.with_name(DATUMS[MEAN])), MATRIX: read_datum(path)}

@@ -8,10 +8,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from handcraft.errors import ModelError
+from handcraft.errors import DependencyError, ModelError
 from handcraft.features.learned.exporting import OUTPUTS, network_module
 from handcraft.features.learned.keypoint_networks import Detect, KeypointNetwork
-from handcraft.features.learned.onnx_files import device, digest_of
+from handcraft.features.learned.onnx_files import DEVICE_VARIABLE, device, digest_of
 from handcraft.options import FeatureOptions, Setting
 
 
@@ -35,9 +35,17 @@ class PublishedNetwork(KeypointNetwork):
             )
         import torch
 
-        network = module.load(options.max_features, float(options.settings["threshold"])).to(device())
+        network = module.load(options.max_features, float(options.settings["threshold"]))
+        try:
+            network.to(device())
+        except (AssertionError, RuntimeError) as error:
+            raise DependencyError(
+                f"PyTorch cannot run the extractor {options.extractor} on {device()}; install one that can, "
+                f"or leave {DEVICE_VARIABLE} out."
+            ) from error
 
         def detect(image: NDArray[np.float32]) -> Mapping[str, NDArray[np.generic]]:
+            torch.set_num_threads(1)  # of this thread: sums depend on it, and photos are done in parallel
             with torch.inference_mode():
                 outputs = network(torch.from_numpy(image).to(device()))
             return {name: one.cpu().numpy() for name, one in zip(OUTPUTS, outputs, strict=True)}
