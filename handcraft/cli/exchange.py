@@ -44,9 +44,10 @@ TRAINING = VocabularyOptions()
 )
 @click.option(
     "--name",
-    default=IMPORTED,
-    show_default=True,
-    help="What computed the features; those of other names are never compared with them.",
+    default="",
+    metavar="NAME",
+    help="What computed the features; those of other names are never compared with them.  [default: the "
+    f"store's, or {IMPORTED}]",
 )
 @feature_options
 @click.option(
@@ -81,6 +82,8 @@ def import_features(
     for those of handcraft's own, such as export-features writes, and queries are described as ever.
     """
     asked = chosen_features(**features)
+    if asked is not None and features["extractor"] is None:
+        asked = replace(asked, extractor=IMPORTED)
     with reporting() as progress:
         import handcraft
 

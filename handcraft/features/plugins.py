@@ -60,8 +60,9 @@ def plug_of(group: str, name: str) -> Any:
     try:
         return known[name].load()
     except Exception as error:  # whatever an import of other people's code raises
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise DependencyError(
-            f"The {kind} {name} of {known[name].source} cannot be loaded: {error}; install that again."
+            f"The {kind} {name} of {known[name].source} cannot be loaded: {reason}; install that again."
         ) from error
 
 
