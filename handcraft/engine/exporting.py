@@ -31,8 +31,8 @@ def export_features(
     for name in names.values():
         if not _is_text(name):
             raise HandcraftError(
-                f"The name of the photo {name!r} is no UTF-8, which a file of hloc needs; rename it and index "
-                "it again."
+                f"The name of the photo {name!r} is no UTF-8, which a file of hloc needs; rename it and "
+                "index it again."
             )
 
     def photos() -> Iterator[tuple[str, ForeignFeatures]]:

@@ -55,8 +55,7 @@ class XFeat(PublishedNetwork):
 
 
 class Aliked(PublishedNetwork):
-    """ALIKED-n16 (Zhao et al. 2023): points and 128 dimensions, sampled where the network deforms its "
-    "grid."""
+    """ALIKED-n16 (Zhao et al. 2023): points and 128 dimensions, on a grid that the network deforms."""
 
     network = "aliked"
     settings: ClassVar[Mapping[str, Setting]] = {"weights": "", "threshold": 0.2}
