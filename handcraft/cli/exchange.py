@@ -61,6 +61,13 @@ TRAINING = VocabularyOptions()
     show_default=True,
     help="Words of a vocabulary trained on the features.",
 )
+@click.option(
+    "--sample",
+    type=click.IntRange(min=1),
+    default=TRAINING.sample,
+    show_default=True,
+    help="Features to train it on, drawn at random where there are more.",
+)
 @threads_option
 @json_option
 def import_features(
@@ -71,6 +78,7 @@ def import_features(
     name: str,
     vocabulary: Path | None,
     words: int,
+    sample: int,
     threads: int,
     as_json: bool,
     **features: object,
@@ -94,7 +102,7 @@ def import_features(
             images,
             kind=kind,
             name=name,
-            training=replace(TRAINING, words=words),
+            training=replace(TRAINING, words=words, sample=sample),
             progress=progress,
         )
     added, seconds = report.added, time.perf_counter() - start

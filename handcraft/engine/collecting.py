@@ -60,7 +60,13 @@ def collect(
     if before is not None:
         return before
     space = fingerprint_of(features)
-    sample = DescriptorSample(options.sample, space.dimension, space.dtype, options.seed)
+    most = len(paths) * features.max_features
+    if source is not None:
+        most += len(source.collection) * stored_options(source.manifest).max_features
+    limit = min(
+        options.sample, most
+    )  # of long descriptors memory would not hold the sample that is not there
+    sample = DescriptorSample(limit, space.dimension, space.dtype, options.seed)
     reused = 0
     if source is not None:
         reused = _add_all(source, sample, progress)

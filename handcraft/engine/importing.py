@@ -88,14 +88,16 @@ def import_features(
     """
     source, found = _matched(open_foreign(file, kind), images)
     options = _options(source, name, features, _stored(store))
-    _read_all(source, fingerprint_of(options), progress)
+    most = _read_all(source, fingerprint_of(options), progress)
     with writer(store, "import-features"):
         trained = 0
         if not (store / MANIFEST_FILE).exists():
             tree = _known_vocabulary(options, vocabulary)
             if tree is None:
                 space = fingerprint_of(options)
-                tree = _trained(source, space, training or VocabularyOptions(), threads, progress)
+                asked = training or VocabularyOptions()
+                asked = replace(asked, sample=min(asked.sample, most))
+                tree = _trained(source, space, asked, threads, progress)
                 trained = tree.words
             create(store, options, tree, index)
         snapshot = open_snapshot(store)
@@ -154,6 +156,11 @@ def _options(
         name = name or str(stored.settings["name"] if stored else IMPORTED)
         settings = {"name": name, "dimension": dimension, "dtype": dtype, "shapes": first.shapes is not None}
         return replace(features or stored or FeatureOptions(), extractor=IMPORTED, settings=settings)
+    if name:
+        raise FingerprintError(
+            f"The features are said to be those of {name} and of the extractor {features.extractor}; leave "
+            "--name or --extractor out."
+        )
     asked = fingerprint_of(features)
     if (asked.dimension, asked.dtype) != (dimension, dtype) or (
         first.shapes is None and not are_points(asked)
@@ -166,11 +173,14 @@ def _options(
     return features
 
 
-def _read_all(source: _Source, space: Fingerprint, progress: Progress) -> None:
-    """Raise FeatureFileError for what is wrong with any photo's features, before one is added to a store."""
+def _read_all(source: _Source, space: Fingerprint, progress: Progress) -> int:
+    """How many features the photos have; raises FeatureFileError for what is wrong with those of any, before
+    one is added to a store."""
+    count = 0
     for done, name in enumerate(source.names.values(), 1):
-        _of_space(source.file, name, space)
+        count += len(_of_space(source.file, name, space))
         progress("reading", done, len(source.names))
+    return count
 
 
 def _first(source: _Source) -> ForeignFeatures:

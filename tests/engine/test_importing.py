@@ -409,6 +409,20 @@ def test_too_few_features_for_a_vocabulary(material: Material, tmp_path: Path) -
     assert store.import_features(material.file, material.images, training=WORDS).trained == 200
 
 
+def test_a_sample_is_no_larger_than_what_there_is(material: Material, tmp_path: Path) -> None:
+    """Ten million of 2048 dimensions, the default, would be 82 GB."""
+    names = [f"scene-{number}.jpg" for number in range(2)]
+    tables = {name: numbers(30, 2048, seed=seed) for seed, name in enumerate(names)}
+    store = imported(tmp_path, material, tables, training=FEW_WORDS)
+    assert store.info().training.descriptors == 60
+    report = store.build_vocabulary(options=replace(FEW_WORDS, words=10), from_store=store.path)
+    assert report.tree.training.descriptors == 60
+    fewer = handcraft.open(tmp_path / "fewer")
+    file = tmp_path / "made.h5"
+    fewer.import_features(file, material.images, training=replace(FEW_WORDS, sample=40))
+    assert fewer.info().training.descriptors == 40
+
+
 # --- queries ---
 
 
@@ -879,6 +893,11 @@ def test_another_store_refuses_them(
     own = handcraft.open(mine.path, features=FEW)
     text = sentence(lambda: own.import_features(material.file, material.images), FingerprintError)
     assert "the options ask for hessian-affine-rootsift" in text
+    text = sentence(lambda: own.import_features(material.file, material.images, name="mine"))
+    assert text == (
+        "The features are said to be those of mine and of the extractor hessian-affine; leave --name or "
+        "--extractor out."
+    )
     sift = handcraft.open(tmp_path / "sift", features=FeatureOptions(extractor="sift"))
     floats = write_hdf5(tmp_path / "floats.h5", as_points(without_query(material.features)))
     assert sentence(lambda: sift.import_features(floats, material.images), FingerprintError).endswith(

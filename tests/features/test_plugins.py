@@ -329,6 +329,19 @@ def test_unknown_settings_list_the_known(installed: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["points", "detector", "extractor", "upright", "max_features"])
+def test_settings_have_names_of_their_own(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a store would not know which of both its fingerprint tells."""
+    source = CELLS.replace('"side": 20', f'"side": 20, "{name}": 1')
+    monkeypatch.syspath_prepend(write_package(tmp_path, "foreign_cells", ENTRIES, source))
+    text = sentence(lambda: fingerprint_of(options("cells")))
+    sys.modules.pop("foreign_cells", None)
+    assert text == (
+        f"The extractor cells has a setting '{name}', which is a name of handcraft's own; give it "
+        "another name."
+    )
+
+
 def test_settings_tell_features_apart(installed: Path) -> None:
     plain = fingerprint_of(options("cells"))
     assert fingerprint_of(options("cells", side="20")) == plain
