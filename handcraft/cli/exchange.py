@@ -44,9 +44,10 @@ TRAINING = VocabularyOptions()
 )
 @click.option(
     "--name",
-    default=IMPORTED,
-    show_default=True,
-    help="What computed the features; those of other names are never compared with them.",
+    default="",
+    metavar="NAME",
+    help="What computed the features; those of other names are never compared with them.  [default: the "
+    f"store's, or {IMPORTED}]",
 )
 @feature_options
 @click.option(
@@ -60,6 +61,13 @@ TRAINING = VocabularyOptions()
     show_default=True,
     help="Words of a vocabulary trained on the features.",
 )
+@click.option(
+    "--sample",
+    type=click.IntRange(min=1),
+    default=TRAINING.sample,
+    show_default=True,
+    help="Features to train it on, drawn at random where there are more.",
+)
 @threads_option
 @json_option
 def import_features(
@@ -70,6 +78,7 @@ def import_features(
     name: str,
     vocabulary: Path | None,
     words: int,
+    sample: int,
     threads: int,
     as_json: bool,
     **features: object,
@@ -81,6 +90,8 @@ def import_features(
     for those of handcraft's own, such as export-features writes, and queries are described as ever.
     """
     asked = chosen_features(**features)
+    if asked is not None and features["extractor"] is None:
+        asked = replace(asked, extractor=IMPORTED)
     with reporting() as progress:
         import handcraft
 
@@ -91,7 +102,7 @@ def import_features(
             images,
             kind=kind,
             name=name,
-            training=replace(TRAINING, words=words),
+            training=replace(TRAINING, words=words, sample=sample),
             progress=progress,
         )
     added, seconds = report.added, time.perf_counter() - start

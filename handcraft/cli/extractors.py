@@ -66,9 +66,9 @@ def export_network(name: str, output: Path, max_features: int) -> None:
 
 def _state(one: PlugInfo) -> str:
     """What it is, and what is to be done before it can be used."""
-    what = one.summary if one.source == "handcraft" else f"{one.summary} ({one.source})"
     if one.error:
-        return f"{what} Cannot be loaded: {one.error}"
+        return one.error
+    what = one.summary if one.source == "handcraft" else f"{one.summary} ({one.source})"
     if one.missing:
         return f"{what} Needs {', '.join(one.missing)}: {one.install}"
     return what

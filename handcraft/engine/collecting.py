@@ -16,6 +16,7 @@ from handcraft.engine.indexing import photo_name
 from handcraft.engine.kept import KeptFeatures
 from handcraft.engine.reporting import Progress
 from handcraft.engine.snapshot import Snapshot
+from handcraft.engine.writing import stored_options
 from handcraft.errors import PhotoError, StoreError, VocabularyError
 from handcraft.features.extraction import extract_photos
 from handcraft.features.registry import fingerprint_of
@@ -59,13 +60,19 @@ def collect(
     if before is not None:
         return before
     space = fingerprint_of(features)
-    sample = DescriptorSample(options.sample, space.dimension, space.dtype, options.seed)
+    most = len(paths) * features.max_features
+    if source is not None:
+        most += len(source.collection) * stored_options(source.manifest).max_features
+    limit = min(
+        options.sample, most
+    )  # of long descriptors memory would not hold the sample that is not there
+    sample = DescriptorSample(limit, space.dimension, space.dtype, options.seed)
     reused = 0
     if source is not None:
         reused = _add_all(source, sample, progress)
         paths = [p for p in paths if photo_name(p, source.root) not in source.collection.ids]
     missing: Sequence[Path] = paths
-    if kept is not None and kept.manifest.fingerprint == space:
+    if kept is not None and fingerprint_of(stored_options(kept.manifest)) == space:
         missing = _add_those_of(kept, paths, sample, progress)
         reused += len(paths) - len(missing)
     unreadable = []

@@ -8,11 +8,17 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from handcraft.engine.indexing import AddReport, add_described, no_photos, photo_name
+from handcraft.engine.indexing import (
+    AddReport,
+    add_described,
+    no_photos,
+    photo_name,
+    require_same_vocabulary,
+)
 from handcraft.engine.reindexing import add_method
 from handcraft.engine.reporting import Progress, silent
 from handcraft.engine.snapshot import open_snapshot
-from handcraft.engine.writing import create, require_same_features, writer
+from handcraft.engine.writing import create, require_same_features, stored_options, writer
 from handcraft.errors import FeatureFileError, FingerprintError, PhotoError, VocabularyError
 from handcraft.features.discovery import Discovery, find_photos
 from handcraft.features.extraction import Extraction, Item, available_threads
@@ -20,7 +26,7 @@ from handcraft.features.images import read_facts
 from handcraft.features.registry import are_points, fingerprint_of
 from handcraft.options import IMPORTED, FeatureOptions, IndexOptions, VocabularyOptions
 from handcraft.storage.exchange import ForeignFeatures, ForeignFile, find_name, open_foreign, require_space
-from handcraft.storage.manifest import MANIFEST_FILE
+from handcraft.storage.manifest import MANIFEST_FILE, read_manifest
 from handcraft.types import Features, Fingerprint, Photo, scale_coordinates
 from handcraft.vocabulary.files import read_vocabulary, shipped_vocabulary
 from handcraft.vocabulary.sample import DescriptorSample
@@ -28,6 +34,10 @@ from handcraft.vocabulary.training import check_options, train
 from handcraft.vocabulary.tree import VocabularyTree
 
 POINT_RADIUS = 8.0  # pixels of the circle that is drawn about a point whose size is not known
+_REMEDY = (
+    "say what computed them with --name, or with --extractor where handcraft did, as the store says, or make "
+    "another store with --store."
+)
 BEYOND = 2.0  # pixels beyond the outermost that a point may be
 ASPECT = 0.01  # by which the sides of a photo and of the one that the file speaks of may be out of proportion
 
@@ -59,7 +69,7 @@ def import_features(
     images: Path,
     *,
     kind: str = "",
-    name: str = IMPORTED,
+    name: str = "",
     features: FeatureOptions | None = None,
     index: IndexOptions | None = None,
     vocabulary: Path | None = None,
@@ -70,26 +80,30 @@ def import_features(
     """Index the photos below a folder with the features that a file has for them.
 
     images: the folder that the names of the file are relative to. kind: see open_foreign. name: what
-    computed the features: descriptors of other names are never compared. features: the options of an
-    extractor of handcraft's own that computed them, in place of a name; queries are then described by it.
-    vocabulary: of a new store; where there is none, and none ships for such features, one is trained on them
-    as `training` says. All of the file is read before anything is added. Raises HandcraftError where nothing
-    can be done at all.
+    computed the features: descriptors of other names are never compared; without it the store's, or
+    "imported". features: the options of an extractor of handcraft's own that computed them, in place of a
+    name; queries are then described by it. vocabulary: of a new store; where there is none, and none ships
+    for such features, one is trained on them as `training` says. All of the file is read before anything is
+    added. Raises HandcraftError where nothing can be done at all.
     """
     source, found = _matched(open_foreign(file, kind), images)
-    options = _options(source, name, features)
-    _read_all(source, fingerprint_of(options), progress)
+    options = _options(source, name, features, _stored(store))
+    most = _read_all(source, fingerprint_of(options), progress)
     with writer(store, "import-features"):
         trained = 0
         if not (store / MANIFEST_FILE).exists():
             tree = _known_vocabulary(options, vocabulary)
             if tree is None:
                 space = fingerprint_of(options)
-                tree = _trained(source, space, training or VocabularyOptions(), threads, progress)
+                asked = training or VocabularyOptions()
+                asked = replace(asked, sample=min(asked.sample, most))
+                tree = _trained(source, space, asked, threads, progress)
                 trained = tree.words
             create(store, options, tree, index)
         snapshot = open_snapshot(store)
-        require_same_features(store, snapshot.manifest, options)
+        require_same_features(store, snapshot.manifest, options, _REMEDY)
+        if vocabulary is not None:
+            require_same_vocabulary(snapshot, vocabulary)
         index = index or IndexOptions()
         snapshot = add_method(snapshot, index, threads=threads, progress=progress)
         report = add_described(snapshot, found, _describing(source, options), index, threads, progress)
@@ -102,6 +116,10 @@ def _matched(file: ForeignFile, images: Path) -> tuple[_Source, Discovery]:
     """The photos below a folder that a file has features for, and an error for each that it has none for;
     raises FeatureFileError where it has none for any."""
     found = find_photos([images])
+    if images.is_file():
+        raise PhotoError(
+            f"{images} is no folder; name the folder that the names of {file.path} are relative to."
+        )
     if not found.photos:
         raise found.errors[0] if found.errors else no_photos([images])
     known = set(file.names)
@@ -119,14 +137,30 @@ def _matched(file: ForeignFile, images: Path) -> tuple[_Source, Discovery]:
     return _Source(file, matched), Discovery(tuple(matched), (*found.errors, *lacking))
 
 
-def _options(source: _Source, name: str, features: FeatureOptions | None) -> FeatureOptions:
+def _stored(store: Path) -> FeatureOptions | None:
+    """What a store that exists says of features that were imported to it, None of any other."""
+    if not (store / MANIFEST_FILE).exists():
+        return None
+    options = stored_options(read_manifest(store))
+    return options if options.extractor == IMPORTED else None
+
+
+def _options(
+    source: _Source, name: str, features: FeatureOptions | None, stored: FeatureOptions | None
+) -> FeatureOptions:
     """The options that say what the features of a file are; raises FingerprintError where they are not those
-    of the extractor that is named."""
+    of the extractor that is named. stored: what they are where nothing else is said."""
     first = _first(source)
     dimension, dtype = first.descriptors.shape[1], _dtype(first)
     if features is None or features.extractor == IMPORTED:
+        name = name or str(stored.settings["name"] if stored else IMPORTED)
         settings = {"name": name, "dimension": dimension, "dtype": dtype, "shapes": first.shapes is not None}
-        return replace(features or FeatureOptions(), extractor=IMPORTED, settings=settings)
+        return replace(features or stored or FeatureOptions(), extractor=IMPORTED, settings=settings)
+    if name:
+        raise FingerprintError(
+            f"The features are said to be those of {name} and of the extractor {features.extractor}; leave "
+            "--name or --extractor out."
+        )
     asked = fingerprint_of(features)
     if (asked.dimension, asked.dtype) != (dimension, dtype) or (
         first.shapes is None and not are_points(asked)
@@ -139,11 +173,14 @@ def _options(source: _Source, name: str, features: FeatureOptions | None) -> Fea
     return features
 
 
-def _read_all(source: _Source, space: Fingerprint, progress: Progress) -> None:
-    """Raise FeatureFileError for what is wrong with any photo's features, before one is added to a store."""
+def _read_all(source: _Source, space: Fingerprint, progress: Progress) -> int:
+    """How many features the photos have; raises FeatureFileError for what is wrong with those of any, before
+    one is added to a store."""
+    count = 0
     for done, name in enumerate(source.names.values(), 1):
-        _of_space(source.file, name, space)
+        count += len(_of_space(source.file, name, space))
         progress("reading", done, len(source.names))
+    return count
 
 
 def _first(source: _Source) -> ForeignFeatures:
@@ -251,6 +288,17 @@ def _of_space(file: ForeignFile, name: str, space: Fingerprint) -> ForeignFeatur
     found = file.read(name)
     if not len(found):
         return replace(found, shapes=None, descriptors=np.empty((0, space.dimension), space.dtype))
-    found = replace(found, descriptors=found.descriptors.astype(_dtype(found), copy=False))
+    with np.errstate(over="ignore"):
+        descriptors = found.descriptors.astype(_dtype(found), copy=False)
+    if not np.isfinite(descriptors).all():
+        raise FeatureFileError(
+            f"{file.path} has descriptors that float32 cannot hold for {name}; compute its features again."
+        )
+    found = replace(found, descriptors=descriptors)
     require_space(file.path, name, found, space.dimension, space.dtype)
+    if found.shapes is None and not are_points(space):
+        raise FeatureFileError(
+            f"{file.path} has only points for {name}, and no shapes as of the other photos; compute "
+            "all of them in the same way."
+        )
     return found

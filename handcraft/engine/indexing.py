@@ -97,7 +97,7 @@ def add_photos(
             create(store, asked, read_vocabulary(words), index)
         snapshot = open_snapshot(store)
         if vocabulary is not None:
-            _require_same_vocabulary(snapshot, vocabulary)
+            require_same_vocabulary(snapshot, vocabulary)
         if features is not None:
             require_same_features(store, snapshot.manifest, features)
         snapshot = add_method(snapshot, index, threads=threads, progress=progress)
@@ -109,7 +109,8 @@ def add_photos(
         return add_described(snapshot, found, describe, index, threads, progress)
 
 
-def _require_same_vocabulary(snapshot: Snapshot, path: Path) -> None:
+def require_same_vocabulary(snapshot: Snapshot, path: Path) -> None:
+    """Raise FingerprintError unless a file has the vocabulary that a store has."""
     own, other = snapshot.vocabulary, read_vocabulary(path)
     if not (
         own.fingerprint.same_space(other.fingerprint)

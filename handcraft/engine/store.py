@@ -27,10 +27,10 @@ from handcraft.engine.reporting import Progress, silent
 from handcraft.engine.searching import QueryResult
 from handcraft.engine.snapshot import Snapshot, open_snapshot
 from handcraft.engine.vocabularies import VocabularyReport
+from handcraft.engine.writing import stored_options
 from handcraft.errors import HandcraftError
 from handcraft.evaluation.protocols import EvaluationReport
 from handcraft.options import (
-    IMPORTED,
     FeatureOptions,
     IndexOptions,
     PairsOptions,
@@ -118,7 +118,7 @@ class Store:
         images: AnyPath,
         *,
         kind: str = "",
-        name: str = IMPORTED,
+        name: str = "",
         options: IndexOptions | None = None,
         training: VocabularyOptions | None = None,
         progress: Progress = silent,
@@ -126,9 +126,10 @@ class Store:
         """Index the photos below the folder `images` with features that another program computed.
 
         file: of hloc, COLMAP, DELF or NumPy, whose names are relative to that folder; kind: "hloc",
-        "colmap", "delf" or "npz", found out without it. name: what computed the features. A store that was
-        opened with the options of an extractor takes them for that one's. training: of the vocabulary, where
-        a new store is given none and none ships for such features.
+        "colmap", "delf" or "npz", found out without it. name: what computed the features; without it what
+        the store says, or "imported". A store that was opened with the options of an extractor takes them
+        for that one's. training: of the vocabulary, where a new store is given none and none ships for such
+        features.
         """
         report = importing.import_features(
             self.path,
@@ -197,24 +198,27 @@ class Store:
     ) -> VocabularyReport:
         """Train a vocabulary on the photos at these paths and make it the store's own.
 
-        from_store: train on the kept features of this store's photos, beside those of `paths`. output:
+        from_store: train on the kept features of this store's photos, beside those of `paths`; they are
+        described as its photos are where nothing else is said. output:
         write the vocabulary to this file and leave the store alone. The photos of the store are given
         their new words from their kept features. Photos that the store holds unchanged are not
         described again. A training that was interrupted goes on when it is asked for again.
         """
+        source = open_snapshot(Path(from_store)) if from_store is not None else None
+        otherwise = FeatureOptions() if source is None else stored_options(source.manifest)
         if output is None:
-            features = vocabularies.feature_options(self.path, self._features)
+            features = vocabularies.feature_options(self.path, self._features, otherwise)
             reindexing.require_kept_features(self.path)  # said before the work, not after
             target = self.path / "vocabulary"
         else:
-            features = self._features or FeatureOptions()
+            features = self._features or otherwise
             target = Path(os.path.abspath(output))
         request = vocabularies.request_vocabulary(
             _path_list(paths),
             options or VocabularyOptions(),
             features,
             kept=self.snapshot if self.exists else None,
-            source=open_snapshot(Path(from_store)) if from_store is not None else None,
+            source=source,
         )
         with vocabularies.training_folder(target.with_name(f"{target.name}.training")) as folder:
             report = vocabularies.train_vocabulary(request, folder, threads=self._threads, progress=progress)

@@ -187,10 +187,11 @@ def give_vocabulary(
         return len(snapshot.collection)
 
 
-def feature_options(store: Path, asked: FeatureOptions | None) -> FeatureOptions:
-    """What a store's photos are described with, or would be; raises FingerprintError."""
+def feature_options(store: Path, asked: FeatureOptions | None, otherwise: FeatureOptions) -> FeatureOptions:
+    """What a store's photos are described with, or would be; raises FingerprintError. otherwise: those of a
+    new store where none are asked for."""
     if not (store / MANIFEST_FILE).exists():
-        return asked or FeatureOptions()
+        return asked or otherwise
     manifest = read_manifest(store)
     if asked is not None:
         require_same_features(store, manifest, asked)

@@ -98,13 +98,17 @@ def require_same_space(fingerprint: Fingerprint, tree: VocabularyTree) -> None:
         )
 
 
-def require_same_features(store: Path, manifest: Manifest, features: FeatureOptions) -> None:
+def require_same_features(
+    store: Path,
+    manifest: Manifest,
+    features: FeatureOptions,
+    remedy: str = "leave the options out, or make another store with `handcraft index --store`.",
+) -> None:
     """Raise FingerprintError unless the options give what the store holds."""
     asked = fingerprint_of(features)
     if asked != fingerprint_of(stored_options(manifest)):
         raise FingerprintError(
-            f"The store {store} holds {manifest.fingerprint}, the options ask for {asked}; "
-            "leave the options out, or make another store with `handcraft index --store`."
+            f"The store {store} holds {manifest.fingerprint}, the options ask for {asked}; {remedy}"
         )
 
 

@@ -113,7 +113,14 @@ def parameters_of(options: FeatureOptions) -> dict[str, Setting]:
 def missing(plug: type[Pluggable] | object) -> tuple[str, ...]:
     """The modules that something pluggable needs and that are not installed; none of them is loaded."""
     needs: Sequence[str] = getattr(plug, "needs", ())
-    return tuple(name for name in needs if importlib.util.find_spec(name) is None)
+    return tuple(name for name in needs if not _is_there(name))
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ImportError:  # not even the package that it would be in
+        return False
 
 
 def require_installed(kind: str, name: str, plug: type[Pluggable] | object) -> None:
@@ -149,8 +156,10 @@ def _of_type(kind: str, name: str, key: str, value: Setting, type_: type[Setting
     try:
         if type_ is bool:
             return {"true": True, "1": True, "false": False, "0": False}[str(value).lower()]
+        if type_ is int and isinstance(value, float) and not value.is_integer():
+            raise ValueError(value)
         return type_(value)
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, TypeError, OverflowError) as error:
         kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
         raise HandcraftError(
             f"The setting {key} of the {kind} {name} is {kinds[type_]}, not {value!r}."

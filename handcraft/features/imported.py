@@ -32,5 +32,6 @@ class Imported(Extractor):
         """Raises PhotoError: none can be computed here."""
         raise PhotoError(
             f"The features of {photos[0].photo.name} are to be those of {self.descriptor}, which handcraft "
-            "cannot compute; compute them as those of the store were, and name their file with --features."
+            "cannot compute; compute them as those of the store were, and name their file: with --features "
+            "to ask, to `handcraft import-features` to add."
         )

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from handcraft.errors import DependencyError, HandcraftError
+from handcraft.errors import DependencyError, ExtractorError, HandcraftError
 from handcraft.features.extractor import Extractor, PatchDescriptor, missing, require_installed, settings_of
 from handcraft.options import FeatureOptions, Setting
 
 EXTRACTORS = "handcraft.extractors"  # the groups of entry points
 DESCRIPTORS = "handcraft.descriptors"
+POINTS = "points"  # the parameter of fingerprints whose features are points
+DETECTOR = "detector"  # and the extractor, as stores called it before extractors could be plugged in
+TAKEN = {field.name for field in fields(FeatureOptions)} | {POINTS, DETECTOR}
 _KINDS = {EXTRACTORS: "extractor", DESCRIPTORS: "descriptor"}
 
 _registered: dict[str, dict[str, Callable[[FeatureOptions], Any]]] = {EXTRACTORS: {}, DESCRIPTORS: {}}
@@ -60,8 +63,9 @@ def plug_of(group: str, name: str) -> Any:
     try:
         return known[name].load()
     except Exception as error:  # whatever an import of other people's code raises
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise DependencyError(
-            f"The {kind} {name} of {known[name].source} cannot be loaded: {error}; install that again."
+            f"The {kind} {name} of {known[name].source} cannot be loaded: {reason}; install that again."
         ) from error
 
 
@@ -113,10 +117,17 @@ def make(group: str, name: str, options: FeatureOptions) -> Any:
 
 def with_all_settings(options: FeatureOptions) -> FeatureOptions:
     """The options with every setting that their extractor and descriptor have; raises HandcraftError for
-    one that neither has."""
+    one that neither has, and for one that fingerprints could not tell from something else."""
     known: dict[str, Setting] = {}
     for group, name in ((DESCRIPTORS, options.descriptor), (EXTRACTORS, options.extractor)):
-        known |= getattr(plug_of(group, name), "settings", {})
+        own = getattr(plug_of(group, name), "settings", {})
+        taken = sorted(TAKEN & set(own))
+        if taken:
+            raise ExtractorError(
+                f"The {_KINDS[group]} {name} has a setting {taken[0]!r}, which is a name of handcraft's own; "
+                "give it another name."
+            )
+        known |= own
     settings = settings_of("extractor", options.extractor, known, options.settings)
     return replace(options, settings=settings)
 

@@ -14,12 +14,11 @@ import numpy as np
 from handcraft.errors import ExtractorError, HandcraftError, PhotoError
 from handcraft.features.extractor import Extractor, Found
 from handcraft.features.images import DecodedPhoto
-from handcraft.features.plugins import EXTRACTORS, make, with_all_settings
+from handcraft.features.plugins import DETECTOR, EXTRACTORS, POINTS, make, with_all_settings
 from handcraft.options import FeatureOptions
 from handcraft.types import Features, Fingerprint, RegionOfInterest
 
 KEPT_EXTRACTORS = 8  # of different options that a process keeps, as networks take seconds to load
-POINTS = "points"  # the parameter of fingerprints whose features are points
 BEYOND = 1.0  # pixels beyond the outermost that a point may be refined to
 
 
@@ -40,8 +39,8 @@ def fingerprint_of(options: FeatureOptions) -> Fingerprint:
 def options_of(fingerprint: Fingerprint) -> FeatureOptions:
     """The options that give features of this fingerprint; raises HandcraftError where none does here."""
     parameters = {name: value for name, value in fingerprint.parameters.items() if name != POINTS}
-    if "detector" in parameters:  # as stores called it before extractors could be plugged in
-        parameters["extractor"] = parameters.pop("detector")
+    if DETECTOR in parameters:
+        parameters["extractor"] = parameters.pop(DETECTOR)
     named = {field.name for field in fields(FeatureOptions)}
     options: dict[str, Any] = {name: value for name, value in parameters.items() if name in named}
     settings = {name: value for name, value in parameters.items() if name not in named}

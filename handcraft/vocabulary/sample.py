@@ -9,7 +9,7 @@ from handcraft.errors import VocabularyError
 from handcraft.vocabulary._kernels import hash_rows
 from handcraft.vocabulary.panels import require_finite
 
-SLACK = 1 << 20  # descriptors that may wait beyond the limit before the surplus is dropped
+SLACK = 1 << 20  # descriptors that may wait beyond the limit before the surplus is dropped, at the most
 CHUNK = 1 << 18  # descriptors moved at once when it is
 
 
@@ -28,19 +28,20 @@ class DescriptorSample:
 
     So the sample, and the order in which it gives them, depend on the seed and on which descriptors
     there were, and not on the order or the pieces in which they came. Equal descriptors share a hash:
-    of those at the limit some are kept. Memory: limit + 1,048,576 descriptors at the most, and the
-    result.
+    of those at the limit some are kept. Memory: twice the limit, or limit + 1,048,576 descriptors
+    if that is less, and the result.
     """
 
     def __init__(self, limit: int, dimension: int, dtype: str, seed: int = 0) -> None:
         if limit < 1:
             raise VocabularyError(f"A sample of {limit} descriptors trains nothing; ask for 1 or more.")
         self.seen = 0
-        self._limit = limit
+        self._limit, slack = limit, min(SLACK, limit)
+        self._step = min(CHUNK, slack)
         self._seed = np.random.default_rng(seed).integers(1 << 63, dtype=np.uint64)
         try:  # memory is taken when it is first written to
-            self._rows = np.empty((limit + SLACK, dimension), dtype)
-            self._hashes = np.empty(limit + SLACK, np.uint64)
+            self._rows = np.empty((limit + slack, dimension), dtype)
+            self._hashes = np.empty(limit + slack, np.uint64)
         except (MemoryError, ValueError) as error:  # ValueError: more than can be addressed
             raise VocabularyError(
                 f"There is no memory for a sample of {limit:,} descriptors; ask for fewer with --sample."
@@ -52,8 +53,8 @@ class DescriptorSample:
         """Consider more descriptors, (n, d); NaN or infinity is a VocabularyError."""
         require_finite(descriptors)
         self.seen += len(descriptors)
-        for start in range(0, len(descriptors), CHUNK):
-            part = descriptors[start : start + CHUNK]
+        for start in range(0, len(descriptors), self._step):
+            part = descriptors[start : start + self._step]
             hashes = hash_descriptors(part, self._seed)
             wanted = hashes <= self._largest
             self._append(part[wanted], hashes[wanted])

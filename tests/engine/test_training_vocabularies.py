@@ -228,12 +228,23 @@ def test_a_store_that_is_missing_is_refused(own: Path) -> None:
 def test_a_store_of_other_features_is_refused(own: Path) -> None:
     other = handcraft.open(own / "other", features=FeatureOptions(extractor="sift"))
     other.add(own / "photos" / "views")
-    store = handcraft.open(own / "new")
+    store = handcraft.open(own / "new", features=FeatureOptions())
     with pytest.raises(FingerprintError) as error:
         store.build_vocabulary(options=SMALL, from_store=other.path)
     assert "holds sift-rootsift (128 x uint8" in str(error.value)
     assert "would be for hessian-affine-rootsift (128 x uint8" in str(error.value)
     assert not store.path.exists()
+
+
+def test_a_store_is_trained_on_as_it_describes_its_photos(own: Path) -> None:
+    sift = FeatureOptions(extractor="sift", max_features=200)
+    other = handcraft.open(own / "other", features=sift)
+    other.add(own / "photos" / "views")
+    new = handcraft.open(own / "new")
+    new.build_vocabulary(options=SMALL, from_store=other.path)
+    assert new.info().fingerprint == other.info().fingerprint
+    tree = new.build_vocabulary(options=SMALL, from_store=other.path, output=own / "words.h5").tree
+    assert str(tree.fingerprint) == other.info().fingerprint
 
 
 def test_nothing_to_train_on_is_an_error(own: Path) -> None:

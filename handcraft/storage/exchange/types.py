@@ -96,8 +96,8 @@ def require_space(path: Path, name: str, features: ForeignFeatures, dimension: i
     found = features.descriptors
     if len(found) and (found.shape[1], found.dtype.name) != (dimension, dtype):
         raise FeatureFileError(
-            f"{path} has descriptors of {found.shape[1]} x {found.dtype} for {name} and of {dimension} x "
-            f"{dtype} for the photos before it; compute all of them in the same way."
+            f"{path} has descriptors of {found.shape[1]} x {found.dtype} for {name}, not of {dimension} x "
+            f"{dtype} as for the other photos; compute all of them in the same way."
         )
 
 

@@ -58,6 +58,6 @@ def test_descriptors_of_another_kind() -> None:
     for dimension, dtype in ((2, "float32"), (1, "uint8")):
         with pytest.raises(
             FeatureFileError,
-            match=rf"feats\.h5 has descriptors of 1 x float32 for a\.jpg and of {dimension} x {dtype} for",
+            match=rf"feats\.h5 has descriptors of 1 x float32 for a\.jpg, not of {dimension} x {dtype} as",
         ):
             require_space(path, "a.jpg", features(None), dimension, dtype)
