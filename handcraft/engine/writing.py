@@ -18,7 +18,7 @@ from handcraft.engine.methods import (
 )
 from handcraft.errors import FingerprintError, HandcraftError, StoreError
 from handcraft.features.files import write_features
-from handcraft.features.registry import fingerprint_of, options_of
+from handcraft.features.registry import fingerprint_of, options_of, same_features
 from handcraft.index.segment import Segment, write_segment
 from handcraft.index.signatures import write_signatures
 from handcraft.index.vectors import write_vectors
@@ -106,7 +106,7 @@ def require_same_features(
 ) -> None:
     """Raise FingerprintError unless the options give what the store holds."""
     asked = fingerprint_of(features)
-    if asked != fingerprint_of(stored_options(manifest)):
+    if not same_features(asked, fingerprint_of(stored_options(manifest))):
         raise FingerprintError(
             f"The store {store} holds {manifest.fingerprint}, the options ask for {asked}; {remedy}"
         )

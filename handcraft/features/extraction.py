@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -107,16 +106,10 @@ def available_threads() -> int:
 
 @contextmanager
 def opencv_threads(count: int) -> Iterator[None]:
-    """Let OpenCV use `count` threads inside the ``with`` block, and PyTorch, if it is there, one: its sums
-    depend on their number, and photos are what is done in parallel."""
-    torch = sys.modules.get("torch")
-    before = cv2.getNumThreads(), torch.get_num_threads() if torch else 1
+    """Let OpenCV use `count` threads inside the ``with`` block."""
+    before = cv2.getNumThreads()
     cv2.setNumThreads(count)
-    if torch:
-        torch.set_num_threads(1)
     try:
         yield
     finally:
-        cv2.setNumThreads(before[0])
-        if torch:
-            torch.set_num_threads(before[1])
+        cv2.setNumThreads(before)

@@ -45,11 +45,13 @@ class Described:
 class Pluggable(Protocol):
     """What the classes of both sockets say before anything is made of them.
 
-    needs: modules that must be installed. install: the command that installs them. settings: the
-    settings of its own with their defaults, which FeatureOptions.settings may change.
+    needs: modules that must be installed, unless a setting has the value that needs_unless gives for it.
+    install: the command that installs them. settings: the settings of its own with their defaults, which
+    FeatureOptions.settings may change.
     """
 
     needs: ClassVar[Sequence[str]] = ()
+    needs_unless: ClassVar[Mapping[str, Setting]] = {}
     install: ClassVar[str] = ""
     settings: ClassVar[Mapping[str, Setting]] = {}
 

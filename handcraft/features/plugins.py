@@ -111,7 +111,9 @@ def _describe(plug: Plug) -> PlugInfo:
 def make(group: str, name: str, options: FeatureOptions) -> Any:
     """What the options ask for; raises HandcraftError where something that it needs is missing."""
     plug = plug_of(group, name)
-    require_installed(_KINDS[group], name, plug)
+    spared = getattr(plug, "needs_unless", {}).items()
+    if not any(options.settings.get(setting) == value for setting, value in spared):
+        require_installed(_KINDS[group], name, plug)
     return plug(options)
 
 

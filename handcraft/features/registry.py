@@ -19,6 +19,10 @@ from handcraft.options import FeatureOptions
 from handcraft.types import Features, Fingerprint, RegionOfInterest
 
 KEPT_EXTRACTORS = 8  # of different options that a process keeps, as networks take seconds to load
+PLACES = {
+    "weights": "model",
+    "pca_weights": "pca",
+}  # parameters that are digests, and those of the files' places
 BEYOND = 1.0  # pixels beyond the outermost that a point may be refined to
 
 
@@ -45,6 +49,20 @@ def options_of(fingerprint: Fingerprint) -> FeatureOptions:
     options: dict[str, Any] = {name: value for name, value in parameters.items() if name in named}
     settings = {name: value for name, value in parameters.items() if name not in named}
     return with_all_settings(FeatureOptions(**options, settings=settings))
+
+
+def same_features(one: Fingerprint, other: Fingerprint) -> bool:
+    """Whether photos are described alike under both. Where a file of weights is does not matter, as long as
+    its digest is the same."""
+
+    def told(fingerprint: Fingerprint) -> dict[str, str | int | float | bool]:
+        parameters = dict(fingerprint.parameters)
+        for digest, place in PLACES.items():
+            if parameters.get(digest):
+                parameters.pop(place, None)
+        return parameters
+
+    return one.same_space(other) and told(one) == told(other)
 
 
 def are_points(fingerprint: Fingerprint) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from photographs import HEIGHT, SCENES, WIDTH, save, scene, segment_bytes, view
 import handcraft
 from handcraft import QueryOptions
 from handcraft.engine.searching import QueryResult
+from handcraft.engine.writing import stored_options
 from handcraft.errors import DependencyError, FingerprintError, HandcraftError, ModelError
 from handcraft.features.registry import extractor_of
 from handcraft.options import FeatureOptions, VocabularyOptions
@@ -231,6 +234,23 @@ def test_files_that_were_moved_are_found_in_the_folder_of_models(
         threshold=0.4,
     )
     assert handcraft.open(own.path, features=moved).add(folder / "photos").unchanged == SCENES
+
+
+def test_a_copy_of_the_network_at_another_place_is_the_same(
+    own: handcraft.Store, folder: Path, tmp_path: Path
+) -> None:
+    """While the file that the store was made with is where it was."""
+    parameters = own.snapshot.manifest.fingerprint.parameters
+    copies = {
+        name: str(
+            shutil.copy(str(parameters[name]), tmp_path / f"copy-of-{Path(str(parameters[name])).name}")
+        )
+        for name in ("model", "pca")
+        if parameters.get(name)
+    }
+    options = stored_options(own.snapshot.manifest)
+    copied = replace(options, settings={**options.settings, **copies})
+    assert handcraft.open(own.path, features=copied).add(folder / "photos").unchanged == SCENES
 
 
 def test_onnxruntime_that_is_missing_is_named(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import h5py
 import numpy as np
@@ -20,7 +20,15 @@ import handcraft
 from handcraft.engine.snapshot import open_snapshot
 from handcraft.errors import DependencyError, HandcraftError
 from handcraft.features import plugins, registry
-from handcraft.features.extractor import Extractor, missing, require_installed, settings_of
+from handcraft.features.extractor import (
+    Extractor,
+    Found,
+    missing,
+    parameters_of,
+    require_installed,
+    settings_of,
+)
+from handcraft.features.images import DecodedPhoto
 from handcraft.features.learned import onnx_files
 from handcraft.features.learned.onnx_files import Network
 from handcraft.features.learned.published import PublishedNetwork
@@ -219,6 +227,27 @@ def test_networks_without_their_modules(name: str, monkeypatch: pytest.MonkeyPat
     text = sentence(lambda: fingerprint_of(options(name)), DependencyError)
     assert text.startswith(f"The extractor {name} needs ")
     assert text.endswith(f'; install what it needs with `pip install "handcraft[{extra}]"`.')
+
+
+class Spared(Extractor):
+    """One that does without under a setting."""
+
+    settings: ClassVar = {"runtime": "own"}
+    needs = ("no_such_module",)
+    needs_unless: ClassVar = {"runtime": "other"}
+    descriptor, dimension, dtype = "spared", 4, "uint8"
+
+    def __init__(self, options: FeatureOptions) -> None:
+        self.parameters = parameters_of(options)
+
+    def find(self, photos: Sequence[DecodedPhoto]) -> Sequence[Found]:
+        return []
+
+
+def test_a_setting_may_do_without_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(plugins._registered[EXTRACTORS], "spared", Spared)
+    assert "needs no_such_module" in sentence(lambda: fingerprint_of(options("spared")))
+    assert fingerprint_of(options("spared", runtime="other")).descriptor == "spared"
 
 
 FAULTS = {

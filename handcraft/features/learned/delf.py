@@ -53,7 +53,8 @@ class Delf(Extractor):
         "field": 291,  # pixels of a cell's receptive field, whose circle is the feature's frame
         "padding": 145,  # pixels by which the first cell's receptive field begins before the image
     }
-    needs = ("onnxruntime",)
+    needs = onnx_files.NEEDS
+    needs_unless = onnx_files.NEEDS_UNLESS
     install = onnx_files.INSTALL
     colour = True
     directions = QUARTERS

@@ -21,7 +21,8 @@ class HardNet(PatchDescriptor):
     output (n, d)."""
 
     settings: ClassVar[Mapping[str, Setting]] = {**onnx_files.SETTINGS, "batch": 256}  # patches at once
-    needs = ("onnxruntime",)
+    needs = onnx_files.NEEDS
+    needs_unless = onnx_files.NEEDS_UNLESS
     install = onnx_files.INSTALL
     side = 32
     dtype = "float32"

@@ -91,7 +91,8 @@ class OnnxKeypoints(KeypointNetwork):
     """Any network of an ONNX file that gives keypoints, scores and descriptors."""
 
     settings: ClassVar[Mapping[str, Setting]] = {**onnx_files.SETTINGS, "name": ""}
-    needs = ("onnxruntime",)
+    needs = onnx_files.NEEDS
+    needs_unless = onnx_files.NEEDS_UNLESS
     install = onnx_files.INSTALL
 
     def __init__(self, options: FeatureOptions) -> None:

@@ -28,6 +28,9 @@ DIGEST = 16  # of the hexadecimal digits of a file's SHA-256: enough to tell net
 # runs it, one of RUNTIMES.
 SETTINGS: Mapping[str, Setting] = {"model": "", "weights": "", "runtime": "onnxruntime"}
 
+NEEDS = ("onnxruntime",)
+NEEDS_UNLESS: Mapping[str, Setting] = {"runtime": "opencv"}
+
 Run = Callable[[NDArray[np.float32]], dict[str, NDArray[np.generic]]]
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import ClassVar
 
 import numpy as np
@@ -45,12 +46,25 @@ class PublishedNetwork(KeypointNetwork):
             ) from error
 
         def detect(image: NDArray[np.float32]) -> Mapping[str, NDArray[np.generic]]:
-            torch.set_num_threads(1)  # of this thread: sums depend on it, and photos are done in parallel
-            with torch.inference_mode():
+            with _one_thread(), torch.inference_mode():
                 outputs = network(torch.from_numpy(image).to(device()))
             return {name: one.cpu().numpy() for name, one in zip(OUTPUTS, outputs, strict=True)}
 
         return detect, {"weights": digest}
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let PyTorch use one thread for what this thread asks of it: its sums depend on their number, and photos
+    are what is done in parallel."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class XFeat(PublishedNetwork):
