@@ -34,7 +34,7 @@ def test_the_public_names() -> None:
     assert set(handcraft.__all__) == {
         *("Store", "open", "match", "evaluate_rankings", "HandcraftError", "__version__"),
         *(f"{name}Options" for name in options),
-        *("Features", "Hit", "Match", "RegionOfInterest", "VladTraining"),
+        *("Described", "Extractor", "Features", "Hit", "Match", "RegionOfInterest", "VladTraining"),
     }
 
 
