@@ -198,12 +198,13 @@ class Store:
     ) -> VocabularyReport:
         """Train a vocabulary on the photos at these paths and make it the store's own.
 
-        from_store: train on the kept features of this store's photos, beside those of `paths`; they are
-        described as its photos are where nothing else is said. output:
-        write the vocabulary to this file and leave the store alone. The photos of the store are given
-        their new words from their kept features. Photos that the store holds unchanged are not
-        described again. A training that was interrupted goes on when it is asked for again.
+        from_store: train on the kept features of this store's photos, beside those of `paths`, which are
+        described as its photos are where nothing else is said. output: write the vocabulary to this file
+        and leave the store alone. The photos of the store are given their new words from their kept
+        features. Photos that the store holds unchanged are not described again. A training that was
+        interrupted goes on when it is asked for again.
         """
+        kept = self.snapshot if self.exists else None
         source = open_snapshot(Path(from_store)) if from_store is not None else None
         otherwise = FeatureOptions() if source is None else stored_options(source.manifest)
         if output is None:
@@ -217,7 +218,7 @@ class Store:
             _path_list(paths),
             options or VocabularyOptions(),
             features,
-            kept=self.snapshot if self.exists else None,
+            kept=kept,
             source=source,
         )
         with vocabularies.training_folder(target.with_name(f"{target.name}.training")) as folder:
