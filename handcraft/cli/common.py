@@ -26,7 +26,9 @@ from handcraft.options import (
 )
 
 if TYPE_CHECKING:
+    from handcraft.engine.indexing import AddReport
     from handcraft.engine.reporting import Progress
+    from handcraft.engine.store import Store
     from handcraft.types import Match
 
 STORE_FOLDER = ".handcraft"
@@ -349,6 +351,32 @@ def end_with_unreadable(errors: Sequence[PhotoError], *, listed: bool) -> None:
         for error in errors:
             click.echo(f"  {error}", err=True)
     click.get_current_context().exit(EXIT_UNREADABLE)
+
+
+def added_json(store: Store, report: AddReport, seconds: float) -> dict[str, object]:
+    """What was added to a store, in plain types."""
+    return {
+        "store": str(store.path),
+        "photos": len(store),
+        "added": report.added,
+        "updated": report.updated,
+        "unchanged": report.unchanged,
+        "featureless": list(report.featureless),
+        "unreadable": [str(error) for error in report.unreadable],
+        "seconds": seconds,
+    }
+
+
+def echo_added(store: Store, report: AddReport, seconds: float) -> None:
+    """Say what was added to a store, and on stderr which photos will never be found."""
+    click.echo(
+        f"{count(report.added, 'photo')} added, {report.updated:,} updated, {report.unchanged:,} unchanged "
+        f"in {seconds:.1f} s; {shown(store.path)} holds {count(len(store), 'photo')}."
+    )
+    if report.featureless:
+        click.echo("Without features, so never found:", err=True)
+    for name in report.featureless:
+        click.echo(f"  {name}", err=True)
 
 
 def count(number: int, noun: str) -> str:

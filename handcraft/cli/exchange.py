@@ -9,8 +9,10 @@ from pathlib import Path
 import click
 
 from handcraft.cli.common import (
+    added_json,
     chosen_features,
     count,
+    echo_added,
     end_with_unreadable,
     feature_options,
     find_store,
@@ -57,9 +59,9 @@ TRAINING = VocabularyOptions()
 )
 @click.option(
     "--words",
-    default=TRAINING.words,
-    show_default=True,
-    help="Words of a vocabulary trained on the features.",
+    type=int,
+    help="Words of a vocabulary trained on the features.  [default: a tenth of the features, at most "
+    f"{TRAINING.words}]",
 )
 @click.option(
     "--sample",
@@ -77,7 +79,7 @@ def import_features(
     kind: str,
     name: str,
     vocabulary: Path | None,
-    words: int,
+    words: int | None,
     sample: int,
     threads: int,
     as_json: bool,
@@ -102,31 +104,21 @@ def import_features(
             images,
             kind=kind,
             name=name,
-            training=replace(TRAINING, words=words, sample=sample),
+            training=replace(TRAINING, words=words or 0, sample=sample),
             progress=progress,
         )
     added, seconds = report.added, time.perf_counter() - start
     if as_json:
         print_json(
             {
-                "store": str(opened.path),
-                "photos": len(opened),
-                "added": added.added,
-                "updated": added.updated,
-                "unchanged": added.unchanged,
-                "featureless": list(added.featureless),
-                "unreadable": [str(error) for error in added.unreadable],
+                **added_json(opened, added, seconds),
                 "unused": report.unused,
                 "words_trained": report.trained,
                 "points": report.points,
-                "seconds": seconds,
             }
         )
     else:
-        click.echo(
-            f"{count(added.added, 'photo')} added, {added.updated:,} updated, {added.unchanged:,} unchanged "
-            f"in {seconds:.1f} s; {shown(opened.path)} holds {count(len(opened), 'photo')}."
-        )
+        echo_added(opened, added, seconds)
         if report.trained:
             click.echo(f"Its {count(report.trained, 'word')} were trained on these very features.")
         if report.points:

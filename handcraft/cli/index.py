@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 from handcraft.cli.common import (
+    added_json,
     chosen_features,
-    count,
+    echo_added,
     either,
     end_with_unreadable,
     feature_options,
@@ -17,7 +18,6 @@ from handcraft.cli.common import (
     json_option,
     print_json,
     reporting,
-    shown,
     store_option,
     threads_option,
 )
@@ -135,25 +135,7 @@ def index(
         report = opened.add(paths, options=options, progress=progress)
     seconds = time.perf_counter() - start
     if as_json:
-        print_json(
-            {
-                "store": str(opened.path),
-                "photos": len(opened),
-                "added": report.added,
-                "updated": report.updated,
-                "unchanged": report.unchanged,
-                "featureless": list(report.featureless),
-                "unreadable": [str(error) for error in report.unreadable],
-                "seconds": seconds,
-            }
-        )
+        print_json(added_json(opened, report, seconds))
     else:
-        click.echo(
-            f"{count(report.added, 'photo')} added, {report.updated:,} updated, {report.unchanged:,} "
-            f"unchanged in {seconds:.1f} s; {shown(opened.path)} holds {count(len(opened), 'photo')}."
-        )
-        if report.featureless:
-            click.echo("Without features, so never found:", err=True)
-        for name in report.featureless:
-            click.echo(f"  {name}", err=True)
+        echo_added(opened, report, seconds)
     end_with_unreadable(report.unreadable, listed=as_json)

@@ -17,7 +17,7 @@ from handcraft.engine.indexing import (
 )
 from handcraft.engine.reindexing import add_method
 from handcraft.engine.reporting import Progress, silent
-from handcraft.engine.snapshot import open_snapshot
+from handcraft.engine.snapshot import Snapshot, open_snapshot
 from handcraft.engine.writing import create, require_same_features, stored_options, writer
 from handcraft.errors import FeatureFileError, FingerprintError, PhotoError, VocabularyError
 from handcraft.features.discovery import Discovery, find_photos
@@ -39,6 +39,7 @@ _REMEDY = (
     "another store with --store."
 )
 BEYOND = 2.0  # pixels beyond the outermost that a point may be
+FEATURES_A_WORD = 10  # of a vocabulary that is trained on what is imported
 ASPECT = 0.01  # by which the sides of a photo and of the one that the file speaks of may be out of proportion
 
 
@@ -57,10 +58,11 @@ class ImportReport:
 
 @dataclass(frozen=True)
 class _Source:
-    """A file of features, and which of its names means each photo, by path."""
+    """A file of features, which of its names means each photo, by path, and the photos that it lacks."""
 
     file: ForeignFile
     names: dict[Path, str]
+    lacking: tuple[Path, ...]
 
 
 def import_features(
@@ -83,10 +85,10 @@ def import_features(
     computed the features: descriptors of other names are never compared; without it the store's, or
     "imported". features: the options of an extractor of handcraft's own that computed them, in place of a
     name; queries are then described by it. vocabulary: of a new store; where there is none, and none ships
-    for such features, one is trained on them as `training` says. All of the file is read before anything is
-    added. Raises HandcraftError where nothing can be done at all.
+    for such features, one is trained on them as `training` says, where 0 words are a tenth of the features.
+    All of the file is read before anything is added. Raises HandcraftError where nothing can be done at all.
     """
-    source, found = _matched(open_foreign(file, kind), images)
+    source, errors = _matched(open_foreign(file, kind), images)
     options = _options(source, name, features, _stored(store))
     most = _read_all(source, fingerprint_of(options), progress)
     with writer(store, "import-features"):
@@ -95,9 +97,7 @@ def import_features(
             tree = _known_vocabulary(options, vocabulary)
             if tree is None:
                 space = fingerprint_of(options)
-                asked = training or VocabularyOptions()
-                asked = replace(asked, sample=min(asked.sample, most))
-                tree = _trained(source, space, asked, threads, progress)
+                tree = _trained(source, space, _training(training, most), threads, progress)
                 trained = tree.words
             create(store, options, tree, index)
         snapshot = open_snapshot(store)
@@ -106,15 +106,16 @@ def import_features(
             require_same_vocabulary(snapshot, vocabulary)
         index = index or IndexOptions()
         snapshot = add_method(snapshot, index, threads=threads, progress=progress)
-        report = add_described(snapshot, found, _describing(source, options), index, threads, progress)
+        wanted = Discovery(tuple(source.names), (*errors, *_unknown(source, snapshot)))
+        report = add_described(snapshot, wanted, _describing(source, options), index, threads, progress)
     used = len(set(source.names.values()))
     points = are_points(fingerprint_of(options))
     return ImportReport(report, len(source.file.names) - used, trained, points)
 
 
-def _matched(file: ForeignFile, images: Path) -> tuple[_Source, Discovery]:
-    """The photos below a folder that a file has features for, and an error for each that it has none for;
-    raises FeatureFileError where it has none for any."""
+def _matched(file: ForeignFile, images: Path) -> tuple[_Source, tuple[PhotoError, ...]]:
+    """The photos below a folder that a file has features for, and what cannot be looked into there; raises
+    FeatureFileError where it has none for any."""
     found = find_photos([images])
     if images.is_file():
         raise PhotoError(
@@ -131,10 +132,26 @@ def _matched(file: ForeignFile, images: Path) -> tuple[_Source, Discovery]:
             f"{images}, which has {len(names)} such as {photo_name(found.photos[0], images)}; "
             "name the folder that the file's names are relative to."
         )
-    lacking = [
-        PhotoError(f"{file.path} has no features for {path}.") for path in names if path not in matched
+    lacking = tuple(path for path in names if path not in matched)
+    return _Source(file, matched, lacking), found.errors
+
+
+def _unknown(source: _Source, snapshot: Snapshot) -> list[PhotoError]:
+    """An error for each photo that neither the file nor the store has features of."""
+    known = snapshot.collection.ids
+    return [
+        PhotoError(f"{source.file.path} has no features for {path}.")
+        for path in source.lacking
+        if photo_name(path, snapshot.root) not in known
     ]
-    return _Source(file, matched), Discovery(tuple(matched), (*found.errors, *lacking))
+
+
+def _training(asked: VocabularyOptions | None, features: int) -> VocabularyOptions:
+    """How a vocabulary is trained on so many features, of which it has a tenth as many words where none are
+    asked for."""
+    asked = asked or VocabularyOptions(words=0)
+    words = asked.words or max(2, min(VocabularyOptions.words, features // FEATURES_A_WORD))
+    return replace(asked, words=words, sample=min(asked.sample, features))
 
 
 def _stored(store: Path) -> FeatureOptions | None:

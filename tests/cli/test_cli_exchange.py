@@ -233,7 +233,7 @@ def test_an_evaluation_by_features(exported: Path) -> None:
         (("features.h5", "photos/scene-0.jpg"), "photos/scene-0.jpg is no folder; name the folder that "),
         (("features.h5", "absent"), "There is no file or folder absent; check the name."),
         (("features.h5", "photos"), "The store "),  # is of handcraft's own features
-        (("features.h5", "photos", "--store", "new"), ""),  # too few for so many words
+        (("features.h5", "photos", "--store", "new", "--words", "60000"), "4,214 descriptors are too few "),
         (("features.h5", "photos", "--store", "new", "--words", "1"), "A vocabulary of 1 words cannot be "),
         (
             ("features.h5", "photos", "--store", "new", "--extractor", "surf"),

@@ -400,13 +400,30 @@ def test_the_vocabulary_that_ships_is_for_handcrafts_own_features(material: Mate
 
 def test_too_few_features_for_a_vocabulary(material: Material, tmp_path: Path) -> None:
     store = handcraft.open(tmp_path / "store")
-    text = sentence(lambda: store.import_features(material.file, material.images))
+    many = VocabularyOptions()
+    text = sentence(lambda: store.import_features(material.file, material.images, training=many))
     assert text.endswith(
         "descriptors are too few for 65,536 words; give more photos or ask for fewer words with --words."
     )
     assert not store.exists
     assert "There is no store at" in sentence(store.info)
     assert store.import_features(material.file, material.images, training=WORDS).trained == 200
+
+
+def test_without_a_number_words_are_a_tenth_of_the_features(material: Material, tmp_path: Path) -> None:
+    store = handcraft.open(tmp_path / "store")
+    trained = store.import_features(material.file, material.images).trained
+    assert trained == store.info().training.descriptors // 10
+
+
+def test_photos_that_the_store_holds_need_not_be_in_the_file(material: Material, tmp_path: Path) -> None:
+    tables = as_hloc(without_query(material.features))
+    first, second = (dict(list(tables.items())[half::2]) for half in (0, 1))
+    store = handcraft.open(tmp_path / "store")
+    report = store.import_features(write_hdf5(tmp_path / "1.h5", first), material.images, training=WORDS)
+    assert len(report.added.unreadable) == len(second)
+    report = store.import_features(write_hdf5(tmp_path / "2.h5", second), material.images)
+    assert (report.added.added, report.added.unreadable) == (len(second), ())
 
 
 def test_a_sample_is_no_larger_than_what_there_is(material: Material, tmp_path: Path) -> None:
