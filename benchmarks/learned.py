@@ -1,6 +1,6 @@
 """Features of networks in the engine: what they find, what they take, and what the engine adds to that.
 
-    python -m benchmarks.learned --scratch FOLDER [accuracy overhead runtimes exchange]
+    python -m benchmarks.learned --scratch FOLDER [accuracy times overhead runtimes exchange]
 
 XFeat and ALIKED need the extras of their names. Their vocabularies are trained on data/train, as the shipped
 ones of SIFT and Hessian-affine are; all are asked by ASMK*. `accuracy` keeps its stores in the scratch
@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ import numpy as np
 
 import handcraft
 from benchmarks.accuracy import SETS
-from benchmarks.report import data_folder, earlier_figures, in_turns, report
+from benchmarks.report import data_folder, earlier_figures, in_turns, report, seconds
 from handcraft.features.extraction import extract_photo, opencv_threads
 from handcraft.features.images import DecodedPhoto, read_photo
 from handcraft.features.learned.exporting import OUTPUTS, export_network, load_network
@@ -69,7 +68,7 @@ def options_of(scratch: Path) -> dict[str, FeatureOptions]:
 
 
 def accuracy(scratch: Path) -> dict[str, Any]:
-    """Mean average precision, milliseconds a photo and bytes a photo of each."""
+    """Mean average precision and bytes a photo of each."""
     return {
         f"{name}, {collection}": _measured(scratch, name, options, collection)
         for name, options in options_of(scratch).items()
@@ -87,9 +86,7 @@ def _measured(scratch: Path, name: str, options: FeatureOptions, collection: str
     )
     figures: dict[str, Any] = {}
     if not store.exists:
-        start = time.perf_counter()
         store.add(data / database)
-        figures["ms a photo, indexed, all threads"] = round(1000 * (time.perf_counter() - start) / len(store))
     segments = store.info().segments
     index = sum(segment.index_bytes + segment.signatures_bytes for segment in segments)
     figures["bytes a photo"] = round(index / len(store))
@@ -114,6 +111,22 @@ def _vocabulary(scratch: Path, name: str, options: FeatureOptions) -> Path | Non
 
 def _photos() -> list[Path]:
     return sorted((data_folder() / "kth" / "queries").iterdir())[:TIMED]
+
+
+def times(scratch: Path) -> dict[str, Any]:
+    """Milliseconds that a photo of 1024 x 768 pixels takes on one thread, from its file to its features: the
+    median, the kinds in turns; and as a ratio to SIFT in the same run."""
+    kinds = options_of(scratch)
+    took: dict[str, list[float]] = {name: [] for name in kinds}
+    with opencv_threads(1):
+        for path in [_photos()[0], *_photos()]:  # the first time is not counted
+            for name, options in kinds.items():
+                took[name].append(seconds(_running(extract_photo, path, options)))
+    median = {name: statistics.median(values[1:]) for name, values in took.items()}
+    return {
+        name: {"ms a photo": round(1000 * value), "of SIFT": round(value / median["sift"], 2)}
+        for name, value in median.items()
+    }
 
 
 def overhead(scratch: Path) -> dict[str, Any]:
@@ -198,6 +211,7 @@ def _ranking(store: handcraft.Store, path: Path, options: QueryOptions) -> list[
 
 PARTS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "accuracy": accuracy,
+    "times": times,
     "overhead": overhead,
     "runtimes": runtimes,
     "exchange": exchange,

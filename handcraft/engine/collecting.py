@@ -63,10 +63,8 @@ def collect(
     most = len(paths) * features.max_features
     if source is not None:
         most += len(source.collection) * stored_options(source.manifest).max_features
-    limit = min(
-        options.sample, most
-    )  # of long descriptors memory would not hold the sample that is not there
-    sample = DescriptorSample(limit, space.dimension, space.dtype, options.seed)
+    # The sample's memory is asked for in advance; that of ten million long descriptors is more than there is.
+    sample = DescriptorSample(min(options.sample, most), space.dimension, space.dtype, options.seed)
     reused = 0
     if source is not None:
         reused = _add_all(source, sample, progress)

