@@ -169,3 +169,23 @@ def test_accuracy_in_the_readme_is_what_was_measured() -> None:
         for name, value in zip(sets[1].split(" | "), values.split(" | "), strict=True)
     }
     assert shown == {name: round(figure["mAP"], 3) for name, figure in figures.items()}
+
+
+def test_accuracy_of_networks_is_what_was_measured() -> None:
+    results = PROJECT / "benchmarks" / "results" / "learned.json"
+    figures = json.loads(results.read_text(encoding="utf-8"))["figures"]
+    text = (DOCS / "learned-features.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([\w-]+) \| ((?:[\d.,]+ \| ){6}[\d.,]+) \|$", text, re.MULTILINE)
+    shown = {name: [float(value.replace(",", "")) for value in row.split(" | ")] for name, row in rows}
+    sets = ("kth", "oxford1k gt", "oxford1k gt_whole")
+    wanted = {}
+    for name, took in figures["times"].items():
+        measured = [figures["accuracy"][f"{name}, {collection}"] for collection in sets]
+        values = [one[f"mAP, {ranking}"] for one in measured[1:] for ranking in ("votes", "verified")]
+        wanted[name] = [
+            round(measured[0]["mAP, verified"], 3),
+            *(round(value, 3) for value in values),
+            took["of SIFT"],
+            measured[1]["bytes a photo"],
+        ]
+    assert shown == wanted

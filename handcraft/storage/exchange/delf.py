@@ -16,7 +16,6 @@ are left out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handcraft.errors import DependencyError, FeatureFileError
-from handcraft.storage.exchange.folders import file_of, photo_files
+from handcraft.storage.exchange.folders import FeatureFolder, open_folder
 from handcraft.storage.exchange.types import (
     ForeignFeatures,
     check_features,
@@ -41,31 +40,21 @@ RECEPTIVE_FIELD = 291  # pixels, of ResNet-50's third block (feature_extractor.p
 RADIUS_PER_SCALE = RECEPTIVE_FIELD / 2
 
 
-@dataclass(frozen=True)
-class DelfFolder:
-    """A folder of files of DELF."""
-
-    path: Path
-    names: tuple[str, ...]
-    _files: dict[str, Path] = field(repr=False)
-
-    def read(self, name: str) -> ForeignFeatures:
-        """The features of one of its photos; raises FeatureFileError. A file of no bytes is how DELF writes
-        that it found nothing."""
-        path = file_of(self.path, self._files, name)
-        content = _read_bytes(path)
-        features = _parse(path, "DelfFeatures", content).feature
-        if content and not features:
-            raise FeatureFileError(f"{path} has no DelfFeatures; name a folder of DELF's local features.")
-        with quietly():
-            return _features(path, name, features)
-
-
-def open_delf(path: Path) -> DelfFolder:
+def open_delf(path: Path) -> FeatureFolder:
     """Open a folder of files of DELF; raises FeatureFileError, and DependencyError without protobuf."""
     _messages()
-    files = photo_files(path, SUFFIXES)
-    return DelfFolder(path, tuple(files), files)
+    return open_folder(path, SUFFIXES, _read)
+
+
+def _read(path: Path, name: str) -> ForeignFeatures:
+    """The features of a file; raises FeatureFileError. A file of no bytes is how DELF writes that it found
+    nothing."""
+    content = _read_bytes(path)
+    features = _parse(path, "DelfFeatures", content).feature
+    if content and not features:
+        raise FeatureFileError(f"{path} has no DelfFeatures; name a folder of DELF's local features.")
+    with quietly():
+        return _features(path, name, features)
 
 
 def read_datum(path: Path) -> NDArray[np.float32]:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from numpy.typing import NDArray
 
 from handcraft.errors import FeatureFileError
 from handcraft.storage.exchange.delf import RADIUS_PER_SCALE as DELF_RADIUS_PER_SCALE
-from handcraft.storage.exchange.folders import file_of, photo_files
+from handcraft.storage.exchange.folders import FeatureFolder, open_folder
 from handcraft.storage.exchange.types import (
     RADIUS_PER_SCALE,
     ForeignFeatures,
@@ -51,25 +50,15 @@ _KEYS = (
 )
 
 
-@dataclass(frozen=True)
-class NpzFolder:
-    """A folder of NumPy archives."""
-
-    path: Path
-    names: tuple[str, ...]
-    _files: dict[str, Path] = field(repr=False)
-
-    def read(self, name: str) -> ForeignFeatures:
-        """The features of one of its photos; raises FeatureFileError."""
-        path = file_of(self.path, self._files, name)
-        with quietly():
-            return _features(path, name, _read_arrays(path, name))
-
-
-def open_npz(path: Path) -> NpzFolder:
+def open_npz(path: Path) -> FeatureFolder:
     """Open a folder of NumPy archives; raises FeatureFileError."""
-    files = photo_files(path, (SUFFIX,))
-    return NpzFolder(path, tuple(files), files)
+    return open_folder(path, (SUFFIX,), _read)
+
+
+def _read(path: Path, name: str) -> ForeignFeatures:
+    """The features of a file; raises FeatureFileError."""
+    with quietly():
+        return _features(path, name, _read_arrays(path, name))
 
 
 def _read_arrays(path: Path, name: str) -> Arrays:
