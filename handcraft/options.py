@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from handcraft.errors import HandcraftError
@@ -195,6 +195,9 @@ class VerificationOptions:
     # Number of false alarms that verifies a photo (Moisan & Stival 2004), were features spread evenly; as the
     # windows of any two buildings agree more often, so small
     max_false_alarms: float = 1e-8
+    # The same of features that are points, whose pairs are not asked how they are turned and scaled: windows,
+    # which networks find alike on any building, agree in a grid more often
+    max_false_alarms_of_points: float = 1e-30
     evidence_unit: float = 3.0  # decades fewer than one false alarm that count as much as a photo's votes
 
     def __post_init__(self) -> None:
@@ -217,6 +220,10 @@ class VerificationOptions:
             raise HandcraftError(f"frame_trust={self.frame_trust} is not from 0 to 1.")
         if not self.evidence_unit > 0:
             raise HandcraftError(f"evidence_unit={self.evidence_unit} is not above 0; give 3, for example.")
+
+    def of_points(self) -> VerificationOptions:
+        """The same of features that are points."""
+        return replace(self, points=True, max_false_alarms=self.max_false_alarms_of_points)
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def match(
     features, options = features or FeatureOptions(), options or MatchOptions()
     extractor = extractor_of(features)
     if extractor.points:
-        options = replace(options, verification=replace(options.verification, points=True))
+        options = replace(options, verification=options.verification.of_points())
     progress("extracting", 0, 2)
     turned = _described(Path(a), features, min(options.directions, extractor.directions))
     progress("extracting", 1, 2)

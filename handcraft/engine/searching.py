@@ -122,7 +122,7 @@ def answerable(snapshot: Snapshot, options: QueryOptions) -> QueryOptions:
     if options.verify and options.verification.pairing == "descriptors":
         require_descriptors(snapshot)
     if are_points(snapshot.manifest.fingerprint):
-        options = replace(options, verification=replace(options.verification, points=True))
+        options = replace(options, verification=options.verification.of_points())
     return options
 
 

@@ -726,6 +726,18 @@ def test_sampled_maps() -> None:
         VerificationOptions(sampled_maps=0)
 
 
+def test_max_false_alarms_of_points() -> None:
+    """Of points more must agree: a grid of windows is found on any building."""
+    scene = as_points(make_scene(0, MAPS["half"], true=14, outliers=60))
+    strict, loose = DEFAULT.of_points(), replace(DEFAULT, max_false_alarms_of_points=1e-8).of_points()
+    assert strict.points
+    assert loose.points
+    found = scene.verify(points=True, max_false_alarms=loose.max_false_alarms)
+    assert found is not None
+    assert 8 < found.certainty < 30
+    assert scene.verify(points=True, max_false_alarms=strict.max_false_alarms) is None
+
+
 def test_degrees_of_freedom() -> None:
     """Fewer are enough where the photo is not seen at a slant, and too few where it is turned."""
     slanted = np.array([[0.45, 0.1, 100], [0.2, 1.1, -40]])
