@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from handcraft.features.extractor import Described
 from handcraft.features.images import DecodedPhoto
 from handcraft.types import Features, RegionOfInterest
 
@@ -28,8 +29,7 @@ class QuarterTurns:
         if quarters not in self._described:
             upright = turned_upright(self.photo, quarters)
             self._described[quarters] = turned_back(self.extract(upright), quarters)
-        features = self._described[quarters]
-        return (features if roi is None else features.inside(roi)).head(limit)
+        return Described(self._described[quarters]).describe(direction, limit, roi)
 
 
 def turned_upright(photo: DecodedPhoto, quarters: int) -> DecodedPhoto:
